@@ -1,0 +1,66 @@
+// What the lane knows of an ecosystem: a dialect turns a request into what is asked of which package. Pure functions
+// and tables; nothing here sees a socket, a clock or an account.
+
+import type { Method } from '../http/head.ts'
+import type { Target } from '../http/target.ts'
+
+/**
+ * What a request does to the registry. `account` covers login, token and user endpoints: with an injected credential
+ * those would hand out a durable one, so nobody reaches them.
+ */
+export const ACTIONS = ['read', 'publish', 'amend', 'withdraw', 'own', 'account'] as const
+export type Action = (typeof ACTIONS)[number]
+
+/** Whether an action changes the registry, and is therefore recorded before it is let through. */
+export function isChange(action: Action): boolean {
+  return action !== 'read'
+}
+
+/** What a request asks, as far as is known. `undefined` where the request does not say. */
+export interface Asked {
+  readonly action: Action
+  /** decoded and normalised; undefined for a request about no single package */
+  readonly package: string | undefined
+  readonly version: string | undefined
+  /** `sha512-…` (SRI), `sha256:…`: in the ecosystem's own spelling */
+  readonly digest: string | undefined
+  /** the answer depends on who asks, so no cache may keep it */
+  readonly personal: boolean
+}
+
+/** Reads a request body as it streams, without changing it, to learn what is asked. */
+export interface Inspector {
+  /**
+   * Takes the next bytes. Once `known` was returned it still wants every byte: what follows may contradict.
+   */
+  push(chunk: Buffer): Inspection
+  /** The body is complete: the last word, before the last bytes are released. */
+  end(): Inspection
+}
+
+export type Inspection =
+  | { readonly kind: 'undecided' }
+  | { readonly kind: 'known'; readonly asked: Asked }
+  | { readonly kind: 'unacceptable'; readonly problem: string }
+
+export type Classified =
+  | { readonly kind: 'asked'; readonly asked: Asked }
+  /** Only the body tells which of `candidates` it is. `asked.action` is the first candidate until then. */
+  | {
+      readonly kind: 'inspect'
+      readonly asked: Asked
+      readonly candidates: readonly Action[]
+      readonly inspector: () => Inspector
+    }
+  | { readonly kind: 'unknown' }
+
+export interface Dialect {
+  readonly name: string
+  /** How the operator may spell a credential in the accounts file, in the order of recommendation. */
+  classify(method: Method, target: Target): Classified
+}
+
+/** An `Asked` about one package. */
+export function ask(action: Action, packageName?: string, version?: string): Asked {
+  return { action, package: packageName, version, digest: undefined, personal: false }
+}
