@@ -16,8 +16,15 @@ export interface Credential {
 /** Answers whether a package name (decoded and normalised by the dialect) is among those a right covers. */
 export type NameMatcher = (name: string) => boolean
 
+/** The packages that an account may do something to. */
+export interface Right {
+  /** as the operator wrote them, to be shown to the account's holder */
+  readonly patterns: readonly string[]
+  readonly covers: NameMatcher
+}
+
 /** What an account may do at one registry. `read` needs no entry: an account reads every registry. */
-export type Rights = Readonly<Partial<Record<Action, NameMatcher>>>
+export type Rights = Readonly<Partial<Record<Action, Right>>>
 
 /** One account of the accounts file. */
 export interface Account {
@@ -38,7 +45,9 @@ export interface Revocation {
 /** One certificate (or key) of an account. */
 export interface Enrolment {
   readonly account: Account
-  readonly pinned: { readonly kind: 'certificate'; readonly fingerprint: Fingerprint } | { readonly kind: 'key'; readonly pin: KeyPin }
+  readonly pinned:
+    | { readonly kind: 'certificate'; readonly fingerprint: Fingerprint }
+    | { readonly kind: 'key'; readonly pin: KeyPin }
   readonly label: string
   /** ms since the epoch from which the enrolment no longer counts; Infinity where the certificate's own end is the only one */
   readonly expires: number

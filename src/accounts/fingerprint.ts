@@ -46,9 +46,7 @@ function describeLength(digits: number): string {
 export const PRINT_FINGERPRINT = 'openssl x509 -in id.pem -noout -fingerprint -sha256'
 const PRINT_KEY_PIN = 'openssl x509 -in id.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256'
 
-export type Parsed<T> =
-  | { readonly kind: 'ok'; readonly value: T }
-  | { readonly kind: 'bad'; readonly problem: string }
+export type Parsed<T> = { readonly kind: 'ok'; readonly value: T } | { readonly kind: 'bad'; readonly problem: string }
 
 /** Reads a certificate fingerprint; SHA-1 and MD5 are refused with the command that prints the right one (R12). */
 export function parseFingerprint(text: string): Parsed<Fingerprint> {

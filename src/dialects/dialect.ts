@@ -56,9 +56,15 @@ export type Classified =
 
 export interface Dialect {
   readonly name: string
-  /** How the operator may spell a credential in the accounts file, in the order of recommendation. */
+  /** Called with a target whose segments are decoded; the same request always gives the same answer. */
   classify(method: Method, target: Target): Classified
 }
+
+/**
+ * Stands for the name in a request about no single package: no name holds a bare slash, so only the right to
+ * everything (`**`) covers it.
+ */
+export const ANY_PACKAGE = '/'
 
 /** An `Asked` about one package. */
 export function ask(action: Action, packageName?: string, version?: string): Asked {

@@ -1,0 +1,198 @@
+// Carries a judged request to its registry and the answer back. Streams both ways with back-pressure; of a change,
+// the last bytes wait until all is checked and recorded, and so does the answer.
+
+import { type Asked, isChange } from '../dialects/dialect.ts'
+import type { Exchange, Response } from '../http/exchange.ts'
+import type { ResponseHead } from '../http/head.ts'
+import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
+import type { Forward } from './decide.ts'
+import { type Peeked, refusalOfAbort } from './peek.ts'
+import type { Entry, Outcome } from './record.ts'
+import { type Refused, refuse } from './refusals.ts'
+import { clientResponse, upstreamHead } from './upstream-head.ts'
+
+export interface ForwardJob {
+  readonly exchange: Exchange
+  readonly decision: Forward
+  /** what has been read of the body to judge it */
+  readonly peeked: Peeked | undefined
+  readonly entry: Entry
+  /** request id */
+  readonly id: string
+  /** the client's address */
+  readonly address: string
+  /** says a refusal to the client, once, while no answer has begun */
+  readonly answerRefusal: (refused: Refused) => void
+  /** bytes of a request that are still read after an early answer */
+  readonly drain: number
+}
+
+/** The answer to a change is held until it is recorded; one longer than this is let out as it comes. */
+const HELD_ANSWER = 1024 * 1024
+
+/** Resolves when the exchange is over, whichever way. Rejects only for a mistake of ours. */
+export function forward(job: ForwardJob): Promise<Outcome> {
+  const { exchange, decision, peeked, entry } = job
+  const { registry, asked, sender } = decision
+  const change = isChange(asked.action)
+  const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
+  let upstream: UpstreamExchange | undefined
+  let over = false
+  let uploaded = false
+  let lastChunk: Buffer | undefined
+  let response: Response | undefined
+  let answered = false
+  let answerDone = false
+  let heldAnswer: Buffer[] | undefined
+  let heldSize = 0
+
+  function settle(outcome: Outcome): void {
+    over = true
+    resolve(outcome)
+  }
+
+  function stop(refused: Refused, cause?: string): void {
+    if (over) return
+    over = true
+    upstream?.cancel()
+    if (answered) exchange.cut()
+    else job.answerRefusal(refused)
+    settle({ status: answered ? (response?.status ?? 0) : refused.status, refused, cause, unsent: 0 })
+  }
+
+  async function start(): Promise<void> {
+    const bodyless = exchange.head.framing.kind === 'none'
+    if (change && bodyless && !(await entry.begin(asked))) return stop(refuse('audit-unavailable'))
+    if (over) return
+    upstream = registry.origin.send(
+      sender.kind === 'account' ? `account ${sender.identity.enrolment.account.name}` : 'public',
+      {
+        method: exchange.head.method,
+        head: upstreamHead(exchange.head, registry, sender, job.address),
+        framing: exchange.head.framing,
+      },
+      { onHead, onData, onEnd, onFault, onWritable: () => exchange.resume() },
+    )
+    uploaded = bodyless
+    if (!bodyless) startUpload()
+  }
+
+  function startUpload(): void {
+    for (const chunk of peeked?.prefix ?? []) pass(chunk)
+    exchange.read({
+      data(chunk) {
+        const inspection = peeked?.inspector.push(chunk)
+        if (inspection?.kind === 'unacceptable') stop(refuse('upload-unclear', inspection.problem))
+        else if (!over && response === undefined) pass(chunk)
+      },
+      end: () => void finishUpload().catch(reject),
+    })
+  }
+
+  function pass(chunk: Buffer): void {
+    const next = change ? lastChunk : chunk
+    lastChunk = chunk
+    if (next !== undefined && upstream?.write(next) === false) exchange.pause()
+  }
+
+  /** Until here the upstream has seen an incomplete request, which changes nothing. */
+  async function finishUpload(): Promise<void> {
+    if (over || response !== undefined) return
+    const certain = change ? lastWord(asked, peeked) : asked
+    if ('refusal' in certain) return stop(certain)
+    if (change && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
+    if (over || response !== undefined) return
+    uploaded = true
+    if (change && lastChunk !== undefined) upstream?.write(lastChunk)
+    upstream?.end()
+  }
+
+  function onHead(head: ResponseHead): void {
+    if (head.status === 401) return stop(refusalOfChallenge(decision), 'the upstream answered 401')
+    response = clientResponse(exchange.head, head, decision, job.id)
+    // An answer before the end of the request: the rest of the upload is of no use to anybody.
+    if (!uploaded) exchange.pause()
+    if (change) heldAnswer = []
+    else letOut(response)
+  }
+
+  function letOut(answer: Response): void {
+    answered = true
+    exchange.respond(answer)
+  }
+
+  function onData(chunk: Buffer): void {
+    if (heldAnswer === undefined) {
+      if (!exchange.write(chunk)) upstream?.pause()
+      return
+    }
+    heldAnswer.push(chunk)
+    heldSize += chunk.length
+    if (heldSize > HELD_ANSWER) release()
+  }
+
+  function onEnd(): void {
+    answerDone = true
+    if (heldAnswer === undefined) finish()
+    else release()
+  }
+
+  function release(): void {
+    upstream?.pause()
+    releaseAnswer().catch(reject)
+  }
+
+  async function releaseAnswer(): Promise<void> {
+    const status = response?.status ?? 0
+    const recorded = await entry.complete({ status, refused: undefined, cause: undefined, unsent: heldSize })
+    if (over || response === undefined || heldAnswer === undefined) return
+    if (!recorded) return stop(refuse('audit-interrupted'))
+    letOut(response)
+    for (const chunk of heldAnswer) exchange.write(chunk)
+    heldAnswer = undefined
+    if (answerDone) finish()
+    else upstream?.resume()
+  }
+
+  function finish(): void {
+    if (over) return
+    exchange.end(job.drain)
+    settle({ status: response?.status ?? 0, refused: undefined, cause: undefined, unsent: 0 })
+  }
+
+  function onFault(fault: UpstreamFault, cause: string): void {
+    stop(refuse(`upstream-${fault}`), cause)
+  }
+
+  exchange.onAbort(cause => stop(refusalOfAbort(cause)))
+  exchange.onWritable(() => upstream?.resume())
+  const aborted = exchange.aborted()
+  if (aborted === undefined) start().catch(reject)
+  else stop(refusalOfAbort(aborted))
+  return promise
+}
+
+/** What a whole upload turned out to be has to be what was allowed. */
+function lastWord(asked: Asked, peeked: Peeked | undefined): Asked | Refused {
+  if (peeked === undefined) return asked
+  const inspection = peeked.inspector.end()
+  switch (inspection.kind) {
+    case 'undecided':
+      return refuse('upload-unclear', 'it ended too early')
+    case 'unacceptable':
+      return refuse('upload-unclear', inspection.problem)
+    case 'known': {
+      const same = inspection.asked.action === asked.action && inspection.asked.package === asked.package
+      return same ? inspection.asked : refuse('upload-unclear', 'its end contradicts its beginning')
+    }
+  }
+}
+
+/**
+ * The upstream's challenge is about the gate's credential, which is no business of the client's: followed, it would
+ * lead around the gate, or to a password prompt.
+ */
+function refusalOfChallenge({ sender }: Forward): Refused {
+  if (sender.kind === 'public') return refuse('certificate-required')
+  return refuse('upstream-credential-rejected', sender.identity.enrolment.account.name)
+}

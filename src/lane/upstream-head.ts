@@ -1,0 +1,73 @@
+// The head that goes upstream, made from parsed fields and never copied; and the answer's head that comes back.
+
+import type { Response } from '../http/exchange.ts'
+import type { Framing, RequestHead, ResponseHead } from '../http/head.ts'
+import { CHUNKED, NO_BODY, valuesOf } from '../http/head.ts'
+import type { Forward, Sender } from './decide.ts'
+import { requestLines, responseFields, withPrivacy } from './fields.ts'
+import type { Registry } from './route.ts'
+
+/**
+ * The fields by which a backend learns its public address, so that the links it writes lead through the gate.
+ * Verdaccio obeys Host and X-Forwarded-Proto, docker-registry X-Forwarded-Host; together they suit all.
+ *
+ * @param publicUrl of the registry
+ */
+export function addressLines(publicUrl: URL): string {
+  const port = publicUrl.port === '' ? '443' : publicUrl.port
+  const { host } = publicUrl
+  return `host: ${host}\r\nx-forwarded-proto: https\r\nx-forwarded-host: ${host}\r\nx-forwarded-port: ${port}\r\n`
+}
+
+/** A request head with its blank line. The one place where a secret is opened. */
+export function upstreamHead(head: RequestHead, registry: Registry, sender: Sender, address: string): string {
+  const credential = sender.kind === 'account' ? sender.credential : undefined
+  const own = credential === undefined ? '' : `${credential.field}: ${credential.value.open()}\r\n`
+  return (
+    `${head.method} ${head.target} HTTP/1.1\r\n${registry.addressLines}x-forwarded-for: ${address}\r\n` +
+    `${requestLines(head, credential?.field)}${own}${framingLine(head)}\r\n`
+  )
+}
+
+/** An absent length means no body to some servers, and an unknown one to others, where a method usually has one. */
+function framingLine(head: RequestHead): string {
+  switch (head.framing.kind) {
+    case 'length':
+      return `content-length: ${head.framing.length}\r\n`
+    case 'chunked':
+      return 'transfer-encoding: chunked\r\n'
+    case 'none':
+    case 'close':
+      return head.method === 'GET' || head.method === 'HEAD' ? '' : 'content-length: 0\r\n'
+  }
+}
+
+/** The response for the client. */
+export function clientResponse(request: RequestHead, head: ResponseHead, decision: Forward, id: string): Response {
+  const { registry, asked, sender } = decision
+  const kept = responseFields(head, location => publicLocation(location, registry))
+  const fields = sender.kind === 'account' ? withPrivacy(kept, asked.personal) : kept
+  fields.push('certgate-request-id', id)
+  const framing = clientFraming(head)
+  // Where no body follows, the length is a statement about the body that a GET would have had.
+  const [length] = framing.kind === 'none' ? valuesOf(head.fields, 'content-length') : []
+  if (length !== undefined && (request.method === 'HEAD' || head.status === 304)) fields.push('content-length', length)
+  return { status: head.status, reason: head.reason, fields, framing }
+}
+
+function clientFraming(head: ResponseHead): Framing {
+  if (head.status === 204 || head.status === 304) return NO_BODY
+  return head.framing.kind === 'close' ? CHUNKED : head.framing
+}
+
+/**
+ * A redirect within the upstream leads through the gate; one to another host, such as a blob store, passes as it is
+ * and is never followed with the credential (R15).
+ */
+export function publicLocation(location: string, registry: Pick<Registry, 'publicUrl' | 'upstream'>): string {
+  const { publicUrl, upstream } = registry
+  const url = URL.parse(location, upstream.origin)
+  if (url === null || !/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(location)) return location
+  const isOurs = url.origin === upstream.origin || (url.protocol === 'http:' && url.host === publicUrl.host)
+  return isOurs ? `${publicUrl.origin}${url.pathname}${url.search}${url.hash}` : location
+}

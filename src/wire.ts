@@ -1,0 +1,142 @@
+// Config → running gate. The only file that knows every part; it puts them together and takes them apart again.
+
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { createDirectory } from './accounts/directory.ts'
+import { openAuditLog } from './audit/log.ts'
+import type { Config, Limits, RegistryConfig } from './config/config.ts'
+import type { Dialect } from './dialects/dialect.ts'
+import { generic } from './dialects/generic.ts'
+import { npm } from './dialects/npm.ts'
+import { createOrigin } from './http/origin.ts'
+import { createSweeper, type Sweeper } from './http/sweeper.ts'
+import { refusalAnswer, refusalOfFault } from './lane/answer.ts'
+import { createClock } from './lane/clock.ts'
+import { type Client, type Gateway, handle, type Snapshot } from './lane/gateway.ts'
+import { type Listener, listen } from './lane/listener.ts'
+import { createPeerReader } from './lane/peer.ts'
+import { createRecorder } from './lane/record.ts'
+import { createRouter, type Registry } from './lane/route.ts'
+import { addressLines } from './lane/upstream-head.ts'
+import { factsOf, type Log } from './ops/log.ts'
+
+export interface RunningGate {
+  readonly addresses: readonly AddressInfo[]
+  /** Lets requests in flight end, up to the limit `shutdown`; then closes everything. */
+  readonly stop: () => Promise<void>
+  /** Closes everything at once. */
+  readonly kill: () => void
+}
+
+const DIALECTS: Readonly<Record<RegistryConfig['dialect'], Dialect>> = { npm, generic }
+
+/**
+ * Starts a gate.
+ *
+ * @param wall ms since the epoch; what certificates and enrolments are compared with
+ * @throws when an address cannot be bound or the audit file cannot be opened; nothing is left open then
+ */
+export async function startGate(config: Config, log: Log, wall: () => number = Date.now): Promise<RunningGate> {
+  const { limits } = config
+  const audit = await openAuditLog(config.audit.file, {
+    onFailure: error => log.write('error', 'audit log cannot be written; changes are refused', factsOf(error)),
+    onRecovery: lost => log.write('warning', 'audit log can be written again', { lines_lost: lost }),
+  })
+  const sweeper = createSweeper(sweepInterval(limits))
+  const registries = config.registries.map(registry => createRegistry(registry, limits, sweeper))
+  const snapshot: Snapshot = {
+    directory: createDirectory(config.enrolments),
+    routeOf: createRouter(registries),
+    limits,
+  }
+  const recorder = createRecorder(audit, config.audit, sweeper.now)
+  const gateway: Gateway = {
+    snapshot: () => snapshot,
+    clock: createClock(wall, by => log.write('warning', 'the clock was set back; expired stays expired', { ms: by })),
+    now: sweeper.now,
+    newId: createIds(),
+    recorder,
+    onMistake: (id, error) => log.write('error', 'mistake in the gate', { id, ...factsOf(error) }),
+    onTrouble: (id, registry, refused, cause) =>
+      log.write('warning', 'request spoilt by the upstream', { id, registry, refusal: refused.refusal, cause }),
+  }
+  const listeners: Listener[] = []
+
+  function close(): void {
+    for (const listener of listeners) listener.destroy()
+    for (const registry of registries) registry.origin.close()
+    sweeper.stop()
+  }
+
+  try {
+    for (const { host, port, certificate, key } of config.listen) {
+      listeners.push(
+        await listen({
+          host,
+          port,
+          certificate,
+          key,
+          minimumTls: config.minimumTls,
+          limits,
+          sweeper,
+          readPeer: createPeerReader(),
+          onExchange: (client, exchange) => void handle(gateway, client, exchange),
+          onFault: (client, fault, detail) => answerFault(gateway, client, fault, detail),
+        }),
+      )
+    }
+  } catch (error) {
+    close()
+    await audit.close()
+    throw error
+  }
+
+  return {
+    addresses: listeners.map(listener => listener.address),
+    kill: close,
+    async stop() {
+      await Promise.race([Promise.all(listeners.map(listener => listener.drain())), after(limits.shutdown)])
+      close()
+      await audit.close()
+    },
+  }
+}
+
+function createRegistry(config: RegistryConfig, limits: Limits, sweeper: Sweeper): Registry {
+  const { name, reads, publicUrl, upstream } = config
+  return {
+    name,
+    reads,
+    publicUrl,
+    upstream,
+    dialect: DIALECTS[config.dialect],
+    addressLines: addressLines(publicUrl),
+    origin: createOrigin({ url: upstream, ca: config.upstreamCa, limits, sweeper }),
+  }
+}
+
+function answerFault(gateway: Gateway, client: Client, ...[fault, detail]: Parameters<typeof refusalOfFault>) {
+  const id = gateway.newId()
+  const refused = refusalOfFault(fault, detail)
+  gateway.recorder.unreadable({ id, time: gateway.clock(), address: client.address, peer: client.peer }, refused)
+  return refusalAnswer(refused, id)
+}
+
+/** Unguessable as a whole, so that nobody can ask an operator about another's request; ordered within a process. */
+function createIds(): () => string {
+  const prefix = randomBytes(6).toString('hex')
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}
+
+/** Often enough that no limit is overrun by more than a quarter of it, and never more than ten times a second. */
+function sweepInterval(limits: Limits): number {
+  const shortest = Math.min(limits.head, limits.keepAlive, limits.idle, limits.upstreamAnswer, limits.upstreamConnect)
+  return Math.min(1000, Math.max(20, shortest / 4))
+}
+
+function after(ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  setTimeout(resolve, ms).unref()
+  return promise
+}
