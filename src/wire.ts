@@ -8,6 +8,7 @@ import type { Config, Limits, RegistryConfig } from './config/config.ts'
 import type { Dialect } from './dialects/dialect.ts'
 import { generic } from './dialects/generic.ts'
 import { npm } from './dialects/npm.ts'
+import type { Exchange } from './http/exchange.ts'
 import { createOrigin } from './http/origin.ts'
 import { createSweeper, type Sweeper } from './http/sweeper.ts'
 import { refusalAnswer, refusalOfFault } from './lane/answer.ts'
@@ -61,6 +62,12 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
       log.write('warning', 'request spoilt by the upstream', { id, registry, refusal: refused.refusal, cause }),
   }
   const listeners: Listener[] = []
+  const underWay = createCounter()
+
+  function onExchange(client: Client, exchange: Exchange): void {
+    underWay.enter()
+    void handle(gateway, client, exchange).finally(underWay.leave)
+  }
 
   function close(): void {
     for (const listener of listeners) listener.destroy()
@@ -80,7 +87,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
           limits,
           sweeper,
           readPeer: createPeerReader(),
-          onExchange: (client, exchange) => void handle(gateway, client, exchange),
+          onExchange,
           onFault: (client, fault, detail) => answerFault(gateway, client, fault, detail),
         }),
       )
@@ -97,8 +104,33 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
     async stop() {
       await Promise.race([Promise.all(listeners.map(listener => listener.drain())), after(limits.shutdown)])
       close()
+      // The records of the last requests are written after their connections have closed.
+      await underWay.none()
       await audit.close()
     },
+  }
+}
+
+interface Counter {
+  readonly enter: () => void
+  readonly leave: () => void
+  /** Resolves when as many have left as have entered. */
+  readonly none: () => Promise<void>
+}
+
+function createCounter(): Counter {
+  let inside = 0
+  let onNone = (): void => {}
+  return {
+    enter: () => void inside++,
+    leave: () => {
+      if (--inside === 0) onNone()
+    },
+    none: () =>
+      new Promise(resolve => {
+        if (inside === 0) resolve()
+        onNone = resolve
+      }),
   }
 }
 

@@ -17,7 +17,7 @@ export interface CertificateOptions {
   readonly notBefore: Date
   readonly notAfter: Date
   /** for a server the DNS names and IP addresses that it answers to */
-  readonly use: 'client' | { readonly server: readonly string[] }
+  readonly use: 'client' | { readonly names: readonly string[] }
   /** an existing key of type `keyType`; undefined: a new one is made */
   readonly privateKey?: KeyObject | undefined
 }
@@ -72,14 +72,14 @@ export async function makeCertificate(options: CertificateOptions): Promise<Made
   const { keyType, use } = options
   const subject = checkedName(options.commonName)
   const period = checkedPeriod(options)
-  const alternatives = use === 'client' ? undefined : use.server.map(alternativeName)
+  const alternatives = use === 'client' ? undefined : alternativeNames(use.names)
   const privateKey = options.privateKey ?? (await generateKey(keyType))
   const keys = await cryptoKeysOf(privateKey, keyType)
 
   const x509 = await loadLibrary()
   const made = await x509.X509CertificateGenerator.createSelfSigned({
     ...period,
-    // UTF8String spelled out: the library would read a leading `#` as hex, and others than ASCII as BMPString.
+    // UTF8String spelled out: a bare string with `#` in front is read as hex, and quotes and backslashes as escapes.
     name: new x509.Name([{ CN: [{ utf8String: subject }] }]),
     serialNumber: serialNumber(),
     keys,
@@ -124,6 +124,12 @@ const DNS_NAME = /^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i
 interface AlternativeName {
   readonly type: 'ip' | 'dns'
   readonly value: string
+}
+
+/** At least one: clients read nothing else to see whose the certificate is (RFC 9525 §6.3). */
+function alternativeNames(names: readonly string[]): AlternativeName[] {
+  if (names.length === 0) throw new RangeError('a server certificate needs a DNS name or an IP address')
+  return names.map(alternativeName)
 }
 
 function alternativeName(name: string): AlternativeName {
