@@ -1,7 +1,7 @@
 // The audit file: lines in, in order, in as few writes as the load allows. A writer learns whether its line is on
 // disk; what cannot be written is never half there, and writing works again as soon as the disk does.
 
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, mkdir, open as openFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 export interface AuditLog {
@@ -29,8 +29,11 @@ interface Waiting {
   readonly settle: ((written: boolean) => void) | undefined
 }
 
-/** @throws when the file cannot be opened for appending */
-export async function openAuditLog(file: string, events: AuditEvents): Promise<AuditLog> {
+/**
+ * @param open as in node:fs/promises
+ * @throws when the file cannot be opened for appending
+ */
+export async function openAuditLog(file: string, events: AuditEvents, open = openFile): Promise<AuditLog> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   let handle: FileHandle | undefined = await open(file, 'a', OWNER_ONLY)
   let queue: Waiting[] = []
@@ -115,7 +118,7 @@ async function append(handle: FileHandle, text: string): Promise<void> {
 async function endTornLine(handle: FileHandle, file: string): Promise<void> {
   const { size } = await handle.stat()
   if (size === 0) return
-  const reader = await open(file, 'r')
+  const reader = await openFile(file, 'r')
   try {
     const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, size - 1)
     if (buffer[0] !== 0x0a) await handle.appendFile('\n')
