@@ -24,12 +24,12 @@ Install it somewhere else:
 
 See yourself refused: another certificate, and a package that alice has no right to:
 
-  cd /tmp/certgate-demo/hello && npm version patch && npm publish --${place}:certfile=${stranger.certificate} --${place}:keyfile=${stranger.key}
+  cd /tmp/certgate-demo/hello && npm version patch && npm publish '--${place}:certfile=${stranger.certificate}' '--${place}:keyfile=${stranger.key}'
   npm pkg set name=left-pad && npm publish
 
 Ask the gate who it thinks you are:
 
-  curl --cacert ${server} --cert ${alice.certificate} --key ${alice.key} ${url}.certgate/whoami
+  curl --cacert '${server}' --cert '${alice.certificate}' --key '${alice.key}' ${url}.certgate/whoami
 
 The registry itself, unchanged, is at ${registryOrigin}; what happened is in ${auditFile}
 Ctrl-C stops it all.
