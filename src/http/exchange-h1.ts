@@ -224,6 +224,7 @@ export function createExchange(wire: Wire, head: RequestHead, rest: Buffer | und
     pause,
     resume,
     respond,
+    responded: () => framing !== undefined,
     write,
     onWritable: listener => {
       onWritable = listener

@@ -43,6 +43,8 @@ export interface Exchange {
   readonly resume: () => void
 
   readonly respond: (response: Response) => void
+  /** whether `respond` was called: there can be no other answer */
+  readonly responded: () => boolean
   /** @returns false when the client reads slower than this is written: wait for `onWritable` */
   readonly write: (chunk: Buffer) => boolean
   readonly onWritable: (listener: () => void) => void

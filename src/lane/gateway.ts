@@ -12,7 +12,7 @@ import { forward } from './forward.ts'
 import { type Peeked, peek } from './peek.ts'
 import type { Peer } from './peer.ts'
 import { type Entry, type Outcome, outcomeOf, type Recorder } from './record.ts'
-import type { Refused } from './refusals.ts'
+import { type Refused, refuse } from './refusals.ts'
 import type { Route, Router } from './route.ts'
 
 /** What the gate knows at the moment; replaced as a whole when the configuration changes. */
@@ -59,7 +59,8 @@ export async function handle(gateway: Gateway, client: Client, exchange: Exchang
     await serve(gateway, client, exchange, id)
   } catch (error) {
     gateway.onMistake(id, error)
-    exchange.cut()
+    if (exchange.responded()) exchange.cut()
+    else answerRefusal(exchange, refuse('internal-error'), id, 0)
   }
 }
 
