@@ -34,7 +34,7 @@ export interface Inspector {
    * Takes the next bytes. Once `known` was returned it still wants every byte: what follows may contradict.
    */
   push(chunk: Buffer): Inspection
-  /** The body is complete: the last word, before the last bytes are released. */
+  /** The body is complete: the last word, before the last bytes are released. Asked again, it says the same. */
   end(): Inspection
 }
 

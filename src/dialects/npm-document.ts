@@ -41,6 +41,7 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
   let files = 0
   let verdict: Inspection = UNDECIDED
   let integrity: string | undefined
+  let ended = false
   const attachment = createBase64Hash('sha512')
   const scanner = createJsonScanner({ onKey, onString })
 
@@ -87,6 +88,8 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
       return verdict
     },
     end() {
+      if (ended) return verdict
+      ended = true
       const problem = scanner.end()
       if (problem !== undefined) reject(`the document cannot be read: ${problem}`)
       if (verdict.kind === 'undecided' && prefix !== undefined) decide(Buffer.concat(prefix).toString('utf8'), true)

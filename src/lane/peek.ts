@@ -21,23 +21,28 @@ export function peek(exchange: Exchange, inspector: Inspector, bound: number): P
   const { promise, resolve } = Promise.withResolvers<Peeked | Refused>()
   const prefix: Buffer[] = []
   let size = 0
+  let settled = false
 
+  /** Once settled it only keeps what is still under way: the verdict on it is asked for when all has come. */
   function data(chunk: Buffer): void {
     prefix.push(chunk)
     size += chunk.length
     const inspection = inspector.push(chunk)
+    if (settled) return
     if (inspection.kind === 'unacceptable') return settle(refuse('upload-unclear', inspection.problem))
     if (inspection.kind === 'known') return settle({ kind: 'peeked', asked: inspection.asked, prefix, inspector })
     if (size > bound) settle(refuse('upload-unclear', `its first ${bound} bytes do not show what it does`))
   }
 
   function end(): void {
+    if (settled) return
     const inspection = inspector.end()
     if (inspection.kind === 'known') settle({ kind: 'peeked', asked: inspection.asked, prefix, inspector })
     else settle(refuse('upload-unclear', inspection.kind === 'undecided' ? 'it is empty' : inspection.problem))
   }
 
   function settle(result: Peeked | Refused): void {
+    settled = true
     exchange.pause()
     resolve(result)
   }
