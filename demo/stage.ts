@@ -67,9 +67,10 @@ export async function openStage(options: StageOptions): Promise<Stage> {
 async function setUp({ say, port, keepCertificates }: StageOptions, ending: Ending): Promise<Omit<Stage, 'close'>> {
   const folder = await temporaryFolder(ending)
 
+  say('Starting Verdaccio, a real npm registry …')
   const verdaccio = await startVerdaccio({ folder: join(folder, 'verdaccio') })
   atEnd(ending, verdaccio.stop)
-  say(`Verdaccio, a real npm registry, runs on ${verdaccio.origin}`)
+  say(`Verdaccio runs on ${verdaccio.origin}`)
   const token = await verdaccio.createUser('alice', 'correct horse')
   say('Registered user alice there; her token goes to the gate, and to nobody else')
 

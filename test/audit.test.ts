@@ -110,10 +110,12 @@ describe('what is recorded', () => {
     let linesAtUpstream: readonly Record<string, unknown>[] = []
     const answer = 'HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ndone'
     const respond = answering(answer)
-    const upstream = await startUpstream(t, async (socket, text) => {
+    const upstream = await startUpstream(t, (socket, text) => {
       if (!text.endsWith('"1.0.0"')) return
-      linesAtUpstream = await gate.audit()
-      respond(socket, text)
+      void gate.audit().then(lines => {
+        linesAtUpstream = lines
+        respond(socket, text)
+      })
     })
     const gate = await startTestGate(t, {
       upstream: upstream.origin,
@@ -177,7 +179,6 @@ describe('what is recorded', () => {
     ]) {
       client.send(request)
       await client.response()
-      if (request.includes('//') || request === TAG) continue
     }
     const other = await connectClient(t, { port: gate.port, identity: alice })
     other.send('nonsense\r\n\r\n')
