@@ -38,6 +38,7 @@ describe('a chunked body', () => {
     ['one chunk', '5\r\nabcde\r\n0\r\n\r\n', 'abcde'],
     ['hex digits in both cases', 'A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n', '01234567890123456789'],
     ['leading zeros', '0005\r\nabcde\r\n000\r\n\r\n', 'abcde'],
+    ['chunk extensions', '5;a;b=c;d="e;\\"f"\r\nabcde\r\n0\r\n\r\n', 'abcde'],
     ['a chunk extension', '5;a=b\r\nabcde\r\n0;c="d"\r\n\r\n', 'abcde'],
     ['trailers', '5\r\nabcde\r\n0\r\nX-Digest: abc\r\nY:\r\n\r\n', 'abcde'],
   ]
@@ -66,6 +67,10 @@ describe('a chunked body', () => {
     ['a size of thirteen digits', `${'0'.repeat(13)}\r\n\r\n`],
     ['a size that wraps at 64 bits', '10000000000000005\r\nabcde\r\n0\r\n\r\n'],
     ['a size that is no number', 'g\r\n'],
+    ['an extension that is no token', '5;{=b\r\nabcde\r\n0\r\n\r\n'],
+    ['an empty extension', '5;\r\nabcde\r\n0\r\n\r\n'],
+    ['an extension without a value', '5;a=\r\nabcde\r\n0\r\n\r\n'],
+    ['an extension whose quotes are open', '5;a="b\r\nabcde\r\n0\r\n\r\n'],
     ['a bare LF in an extension', '5;a\nb\r\nabcde\r\n0\r\n\r\n'],
     ['a NUL in an extension', '5;a\0\r\nabcde\r\n0\r\n\r\n'],
     ['an extension of 257 bytes', `5;${'a'.repeat(257)}\r\nabcde\r\n0\r\n\r\n`],

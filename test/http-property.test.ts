@@ -117,11 +117,13 @@ describe('what the request parser accepts', () => {
         const ours = accept(bytes)
         if (ours?.end === undefined) return
         accepted++
-        const [first, next, ...more] = await readWithNode(
-          Buffer.concat([bytes.subarray(0, ours.end), Buffer.from(NEXT)]),
+        // After a request that says `close` Node takes no further byte.
+        const rest = Buffer.from(ours.head.keepAlive ? NEXT : '')
+        const [first, ...others] = await readWithNode(Buffer.concat([bytes.subarray(0, ours.end), rest]))
+        assert.deepEqual(
+          others.map(next => next.target),
+          ours.head.keepAlive ? ['/next'] : [],
         )
-        assert.equal(next?.target, '/next')
-        assert.equal(more.length, 0)
         assert.deepEqual(first, {
           method: ours.head.method,
           target: ours.head.target,

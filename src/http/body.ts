@@ -63,7 +63,7 @@ function createChunkDecoder(limits: HeadLimits): BodyDecoder {
   let step: ChunkStep = 'size'
   let digits = 0
   let size = 0
-  let extension = 0
+  let extension = createExtensionCheck()
   const trailer = createTrailerCheck(limits.headSize)
 
   function onSizeByte(octet: number): ChunkStep {
@@ -74,13 +74,9 @@ function createChunkDecoder(limits: HeadLimits): BodyDecoder {
     }
     if (digits === 0) return 'malformed'
     if (octet === CR) return 'size-lf'
-    extension = 0
-    return octet === SEMICOLON ? 'extension' : 'malformed'
-  }
-
-  function onExtensionByte(octet: number): ChunkStep {
-    if (octet === CR) return 'size-lf'
-    return FIELD_VALUE[octet] === 1 && ++extension <= EXTENSION_SIZE ? 'extension' : 'malformed'
+    if (octet !== SEMICOLON) return 'malformed'
+    extension = createExtensionCheck()
+    return 'extension'
   }
 
   function onSizeEnd(octet: number): ChunkStep {
@@ -94,7 +90,7 @@ function createChunkDecoder(limits: HeadLimits): BodyDecoder {
       case 'size':
         return onSizeByte(octet)
       case 'extension':
-        return onExtensionByte(octet)
+        return extension(octet)
       case 'size-lf':
         return onSizeEnd(octet)
       case 'data-cr':
@@ -134,6 +130,54 @@ function hexDigit(octet: number): number | undefined {
   if (octet >= 0x30 && octet <= 0x39) return octet - 0x30
   const lower = octet | 0x20
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : undefined
+}
+
+type ExtensionStep = 'start' | 'name' | 'value-start' | 'value' | 'quoted' | 'escaped' | 'after-quote'
+
+const EQUALS = 0x3d
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/** `token [ "=" ( token / quoted-string ) ]`, separated by semicolons, RFC 9112 §7.1.1; no white space. */
+function createExtensionCheck(): (octet: number) => ChunkStep {
+  let step: ExtensionStep = 'start'
+  let taken = 0
+
+  function next(octet: number): ExtensionStep | 'size-lf' | 'malformed' {
+    const token = TOKEN[octet] === 1
+    switch (step) {
+      case 'start':
+        return token ? 'name' : 'malformed'
+      case 'name':
+        if (token) return 'name'
+        return octet === EQUALS ? 'value-start' : ended(octet)
+      case 'value-start':
+        if (octet === QUOTE) return 'quoted'
+        return token ? 'value' : 'malformed'
+      case 'value':
+        return token ? 'value' : ended(octet)
+      case 'quoted':
+        if (octet === QUOTE) return 'after-quote'
+        if (octet === BACKSLASH) return 'escaped'
+        return FIELD_VALUE[octet] === 1 ? 'quoted' : 'malformed'
+      case 'escaped':
+        return FIELD_VALUE[octet] === 1 ? 'quoted' : 'malformed'
+      case 'after-quote':
+        return ended(octet)
+    }
+  }
+
+  function ended(octet: number): ExtensionStep | 'size-lf' | 'malformed' {
+    if (octet === CR) return 'size-lf'
+    return octet === SEMICOLON ? 'start' : 'malformed'
+  }
+
+  return octet => {
+    const after = ++taken > EXTENSION_SIZE ? 'malformed' : next(octet)
+    if (after === 'size-lf' || after === 'malformed') return after
+    step = after
+    return 'extension'
+  }
 }
 
 type TrailerStep = 'start' | 'name' | 'value' | 'lf' | 'last-lf'
