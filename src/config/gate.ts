@@ -1,0 +1,173 @@
+// certgate.yaml → the part of the Config that it holds.
+
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { z } from 'zod'
+import type { Config, Limits, RegistryConfig } from './config.ts'
+import { unknownKey } from './issues.ts'
+import { expectedLimit, LIMIT_KEYS, limitNameOf, limitsWith, readLimit } from './limits.ts'
+import { certificateOf, listener, readListeners, readPem } from './listeners.ts'
+import { flag, keys, scalar, text } from './shape.ts'
+import { complain, keysAt, readAt, reportFinding, type Sheet } from './sheet.ts'
+import type { Path } from './tree.ts'
+import { isLoopback, parsePublicUrl, parseUpstream, quote } from './values.ts'
+
+export type GateConfig = Omit<Config, 'accounts' | 'enrolments'>
+
+/** What may stand where; the parts given as `unknown` are read one by one, so that a bad one hides no other's problems. */
+const gate = keys({
+  listen: z.unknown().optional(),
+  'minimum-tls': z.enum(['1.2', '1.3']).default('1.2'),
+  registries: z.unknown().optional(),
+  accounts: text('the path of the accounts file'),
+  audit: keys({ file: text('the path of the audit file'), 'public-reads': flag.default(false) }),
+  limits: z.unknown().optional(),
+})
+
+const registry = keys({
+  dialect: z.enum(['npm', 'generic']),
+  'public-url': scalar('the URL that clients use, such as https://npm.example.com:8443', parsePublicUrl),
+  upstream: scalar('the URL of the backend, such as http://127.0.0.1:4873', parseUpstream),
+  'upstream-ca': text('the path of a PEM file').optional(),
+  reads: z.enum(['public', 'certificate']).default('certificate'),
+  'unsafe-plain-upstream': flag.default(false),
+})
+
+/** Every key of the file, for the test that the shipped one mentions them all. */
+export const GATE_KEYS: readonly string[] = [
+  ...[gate, registry, listener, gate.shape.audit].flatMap(it => Object.keys(it.shape)),
+  ...LIMIT_KEYS,
+]
+
+/** The accounts file, as the operator would name it; undefined when none is named. Asked of a broken sheet too. */
+export function accountsFileOf(sheet: Sheet): string | undefined {
+  const named = sheet.at(['accounts'])
+  return typeof named === 'string' ? besides(sheet.file, named) : undefined
+}
+
+/** The names of registries that the accounts may speak of; undefined when the sheet cannot tell. */
+export function registryNamesOf(sheet: Sheet): ReadonlySet<string> | undefined {
+  const registries = sheet.sound ? sheet.at(['registries']) : undefined
+  return typeof registries === 'object' && registries !== null ? new Set(Object.keys(registries)) : undefined
+}
+
+function besides(file: string, path: string): string {
+  return isAbsolute(path) ? path : join(dirname(file), path)
+}
+
+/** @returns undefined when anything is bad; then every problem is reported */
+export async function readGate(sheet: Sheet): Promise<GateConfig | undefined> {
+  const read = readAt(sheet, [], gate)
+  const [listen, registries] = await Promise.all([
+    readListeners(sheet, path => besides(sheet.file, path)),
+    readRegistries(sheet),
+  ])
+  const limits = readLimits(sheet)
+  if (read === undefined) return undefined
+  return {
+    listen,
+    minimumTls: read['minimum-tls'] === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
+    registries,
+    audit: { file: resolve(besides(sheet.file, read.audit.file)), publicReads: read.audit['public-reads'] },
+    limits,
+  }
+}
+
+/** Stands in the audit log and in other keys' place: short, and the same in every spelling. */
+export const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/
+const EXPECTED = 'a map of registries by name'
+
+async function readRegistries(sheet: Sheet): Promise<RegistryConfig[]> {
+  const value = sheet.at(['registries'])
+  const names = keysAt(sheet, ['registries'], EXPECTED)
+  if (value === undefined) complain(sheet, ['registries'], `missing; expected ${EXPECTED}`)
+  else if (names.length === 0 && typeof value === 'object' && !Array.isArray(value) && value !== null) {
+    complain(sheet, ['registries'], `the map is empty; expected ${EXPECTED}`)
+  }
+  const read = await Promise.all(names.map(name => readRegistry(sheet, name)))
+  refuseSharedHosts(
+    sheet,
+    read.filter(it => it !== undefined),
+  )
+  return read.filter(it => it !== undefined)
+}
+
+async function readRegistry(sheet: Sheet, name: string): Promise<RegistryConfig | undefined> {
+  const path = ['registries', name]
+  if (!NAME.test(name)) {
+    complain(
+      sheet,
+      path,
+      'this is not a name of a registry: small letters, digits and hyphens, and no hyphen first',
+      true,
+    )
+  }
+  const read = readAt(sheet, path, registry)
+  if (read === undefined) return undefined
+  refusePlainUpstream(sheet, path, read.upstream, read['unsafe-plain-upstream'])
+  return {
+    name,
+    dialect: read.dialect,
+    publicUrl: read['public-url'],
+    upstream: read.upstream,
+    upstreamCa: await readUpstreamCa(sheet, [...path, 'upstream-ca'], read['upstream-ca'], read.upstream),
+    reads: read.reads,
+  }
+}
+
+function refusePlainUpstream(sheet: Sheet, path: Path, upstream: URL, unsafe: boolean): void {
+  if (upstream.protocol === 'https:' || isLoopback(upstream.hostname) || unsafe) return
+  complain(
+    sheet,
+    [...path, 'upstream'],
+    `${quote(upstream.host)} is another host, and credentials would cross the network in clear; use https, or set unsafe-plain-upstream: true in this registry`,
+  )
+}
+
+async function readUpstreamCa(
+  sheet: Sheet,
+  path: Path,
+  file: string | undefined,
+  upstream: URL,
+): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined
+  if (upstream.protocol === 'http:')
+    return complain(sheet, path, 'this is of no use with an http upstream; remove it or use https')
+  const pem = await readPem(sheet, path, besides(sheet.file, file), false)
+  return pem && certificateOf(sheet, path, pem) && pem
+}
+
+/** Host and port alone tell which registry a request is for. */
+function refuseSharedHosts(sheet: Sheet, registries: readonly RegistryConfig[]): void {
+  const holders = new Map<string, string>()
+  for (const { name, publicUrl } of registries) {
+    const holder = holders.get(publicUrl.host)
+    if (holder === undefined) holders.set(publicUrl.host, name)
+    else
+      complain(
+        sheet,
+        ['registries', name, 'public-url'],
+        `${quote(publicUrl.host)} is already the public host of registry ${holder}`,
+      )
+  }
+}
+
+function readLimits(sheet: Sheet): Limits {
+  const path = ['limits']
+  const chosen: Partial<Record<keyof Limits, number>> = {}
+  // All of it may be commented out, as in the shipped file.
+  const names = sheet.at(path) === null ? [] : keysAt(sheet, path, 'a map of limits by name')
+  for (const key of names) {
+    const name = limitNameOf(key)
+    if (name === undefined) {
+      reportFinding(sheet, unknownKey(path, key, LIMIT_KEYS))
+      continue
+    }
+    const value = readAt(
+      sheet,
+      [...path, key],
+      scalar(expectedLimit(name), text => readLimit(name, text)),
+    )
+    if (value !== undefined) chosen[name] = value
+  }
+  return limitsWith(chosen)
+}
