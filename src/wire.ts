@@ -5,9 +5,13 @@ import type { AddressInfo } from 'node:net'
 import { createDirectory } from './accounts/directory.ts'
 import { openAuditLog } from './audit/log.ts'
 import type { Config, Limits, RegistryConfig } from './config/config.ts'
+import { cargo } from './dialects/cargo.ts'
 import type { Dialect } from './dialects/dialect.ts'
 import { generic } from './dialects/generic.ts'
+import { maven } from './dialects/maven.ts'
 import { npm } from './dialects/npm.ts'
+import { oci } from './dialects/oci.ts'
+import { pypi } from './dialects/pypi.ts'
 import type { Exchange } from './http/exchange.ts'
 import { createOrigin } from './http/origin.ts'
 import { createSweeper, type Sweeper } from './http/sweeper.ts'
@@ -18,6 +22,7 @@ import { type Listener, listen } from './lane/listener.ts'
 import { createPeerReader } from './lane/peer.ts'
 import { createRecorder } from './lane/record.ts'
 import { createRouter, type Registry } from './lane/route.ts'
+import { createTicketOffice } from './lane/tickets.ts'
 import { addressLines } from './lane/upstream-head.ts'
 import { factsOf, type Log } from './ops/log.ts'
 
@@ -29,7 +34,10 @@ export interface RunningGate {
   readonly kill: () => void
 }
 
-const DIALECTS: Readonly<Record<RegistryConfig['dialect'], Dialect>> = { npm, generic }
+/** Tickets that are kept at a time; each is some hundred bytes. */
+const TICKETS = 100_000
+
+const DIALECTS: Readonly<Record<RegistryConfig['dialect'], Dialect>> = { npm, cargo, pypi, oci, maven, generic }
 
 /**
  * Starts a gate.
@@ -48,6 +56,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
   const snapshot: Snapshot = {
     directory: createDirectory(config.enrolments),
     routeOf: createRouter(registries),
+    registries: new Set(registries.map(registry => registry.name)),
     limits,
   }
   const recorder = createRecorder(audit, config.audit, sweeper.now)
@@ -57,6 +66,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
     now: sweeper.now,
     newId: createIds(),
     recorder,
+    tickets: createTicketOffice(TICKETS),
     onMistake: (id, error) => log.write('error', 'mistake in the gate', { id, ...factsOf(error) }),
     onTrouble: (id, registry, refused, cause) =>
       log.write('warning', 'request spoilt by the upstream', { id, registry, refusal: refused.refusal, cause }),
@@ -135,15 +145,19 @@ function createCounter(): Counter {
 }
 
 function createRegistry(config: RegistryConfig, limits: Limits, sweeper: Sweeper): Registry {
-  const { name, reads, publicUrl, upstream } = config
+  const { name, reads, publicUrl, upstream, upstreamOrigins } = config
+  const origin = createOrigin({ url: upstream, ca: config.upstreamCa, limits, sweeper })
   return {
     name,
     reads,
     publicUrl,
     upstream,
+    upstreamOrigins,
+    basePath: upstream.pathname.replace(/\/$/, ''),
     dialect: DIALECTS[config.dialect],
-    addressLines: addressLines(publicUrl),
-    origin: createOrigin({ url: upstream, ca: config.upstreamCa, limits, sweeper }),
+    addressLines: addressLines(publicUrl, config.upstreamHeaders),
+    origin,
+    authorize: undefined,
   }
 }
 

@@ -14,14 +14,23 @@ export interface ListenConfig {
   readonly key: Buffer
 }
 
+export const DIALECT_NAMES = ['npm', 'cargo', 'pypi', 'oci', 'maven', 'generic'] as const
+export type DialectName = (typeof DIALECT_NAMES)[number]
+
 /** One backend behind the gate. */
 export interface RegistryConfig {
   readonly name: string
-  readonly dialect: 'npm' | 'generic'
-  /** where clients reach it: `https`, a host, perhaps a port, no path */
+  readonly dialect: DialectName
+  /** where clients reach it: `https`, a host, perhaps a port, a path that ends in a slash */
   readonly publicUrl: URL
-  /** where the backend is: `http` or `https`, no path */
+  /** where the backend is: `http` or `https`, a path that ends in a slash */
   readonly upstream: URL
+  /** further origins under which the backend writes links to itself */
+  readonly upstreamOrigins: readonly string[]
+  /** request fields that this backend wants beside the usual ones, by name in lower case */
+  readonly upstreamHeaders: ReadonlyMap<string, string>
+  /** the origin whose tokens the backend takes in place of the credential; undefined: none but the upstream's own */
+  readonly tokenService: string | undefined
   /** PEM of the CA (or the self-signed certificate) that a TLS upstream is verified against; undefined: the public ones */
   readonly upstreamCa: Buffer | undefined
   readonly reads: 'public' | 'certificate'
@@ -65,6 +74,10 @@ export interface Limits {
   readonly shutdown: number
   /** a certificate that starts later than this from now is refused: the client's clock may be ahead */
   readonly clockLeeway: number
+  /** how long a ticket is good for */
+  readonly ticket: number
+  /** how long a ticket to read is good for, any number of times */
+  readonly readTicket: number
 }
 
 export interface Config {

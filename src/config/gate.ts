@@ -2,14 +2,15 @@
 
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { z } from 'zod'
-import type { Config, Limits, RegistryConfig } from './config.ts'
+import { isDroppedFromRequest, isSetByGate } from '../lane/fields.ts'
+import { type Config, DIALECT_NAMES, type Limits, type RegistryConfig } from './config.ts'
 import { unknownKey } from './issues.ts'
 import { expectedLimit, LIMIT_KEYS, limitNameOf, limitsWith, readLimit } from './limits.ts'
 import { certificateOf, listener, readListeners, readPem } from './listeners.ts'
-import { flag, keys, scalar, text } from './shape.ts'
+import { flag, keys, list, scalar, text } from './shape.ts'
 import { complain, keysAt, readAt, reportFinding, type Sheet } from './sheet.ts'
 import type { Path } from './tree.ts'
-import { isLoopback, parsePublicUrl, parseUpstream, quote } from './values.ts'
+import { isLoopback, parseOrigin, parsePublicUrl, parseUpstream, quote } from './values.ts'
 
 export type GateConfig = Omit<Config, 'accounts' | 'enrolments'>
 
@@ -24,10 +25,16 @@ const gate = keys({
 })
 
 const registry = keys({
-  dialect: z.enum(['npm', 'generic']),
+  dialect: z.enum(DIALECT_NAMES),
   'public-url': scalar('the URL that clients use, such as https://npm.example.com:8443', parsePublicUrl),
   upstream: scalar('the URL of the backend, such as http://127.0.0.1:4873', parseUpstream),
   'upstream-ca': text('the path of a PEM file').optional(),
+  'upstream-origins': list(
+    scalar('an origin such as https://backend.example.com', parseOrigin),
+    'a list of origins',
+  ).default([]),
+  'upstream-headers': z.record(z.string(), text('the value of the header')).default({}),
+  'token-service': scalar('an origin such as https://auth.example.com', parseOrigin).optional(),
   reads: z.enum(['public', 'certificate']).default('certificate'),
   'unsafe-plain-upstream': flag.default(false),
 })
@@ -109,6 +116,9 @@ async function readRegistry(sheet: Sheet, name: string): Promise<RegistryConfig 
     dialect: read.dialect,
     publicUrl: read['public-url'],
     upstream: read.upstream,
+    upstreamOrigins: read['upstream-origins'],
+    upstreamHeaders: readHeaders(sheet, [...path, 'upstream-headers'], read['upstream-headers']),
+    tokenService: read['token-service'],
     upstreamCa: await readUpstreamCa(sheet, [...path, 'upstream-ca'], read['upstream-ca'], read.upstream),
     reads: read.reads,
   }
@@ -136,18 +146,36 @@ async function readUpstreamCa(
   return pem && certificateOf(sheet, path, pem) && pem
 }
 
-/** Host and port alone tell which registry a request is for. */
+/** A field that the gate sets, or that frames a message, is not to be had twice. */
+function readHeaders(sheet: Sheet, path: Path, headers: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  for (const [name, value] of Object.entries(headers)) {
+    const problem = problemOfHeader(name.toLowerCase(), value)
+    if (problem !== undefined) complain(sheet, [...path, name], problem, true)
+  }
+  return new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function problemOfHeader(name: string, value: string): string | undefined {
+  if (!/^[a-z0-9-]+$/.test(name)) return 'this is not the name of a header: letters, digits and hyphens'
+  if (isSetByGate(name) || !isDroppedFromRequest(name)) {
+    return 'this header is not one that the gate keeps from clients, or it sets it itself; only such as X-Outside-Url may stand here'
+  }
+  return /^[\x20-\x7e]+$/.test(value) ? undefined : 'the value holds something else than visible ASCII'
+}
+
+/** Host, port and path tell which registry a request is for. */
 function refuseSharedHosts(sheet: Sheet, registries: readonly RegistryConfig[]): void {
   const holders = new Map<string, string>()
-  for (const { name, publicUrl } of registries) {
-    const holder = holders.get(publicUrl.host)
-    if (holder === undefined) holders.set(publicUrl.host, name)
-    else
-      complain(
-        sheet,
-        ['registries', name, 'public-url'],
-        `${quote(publicUrl.host)} is already the public host of registry ${holder}`,
-      )
+  for (const { name, dialect, publicUrl } of registries) {
+    const path = ['registries', name, 'public-url']
+    const holder = holders.get(publicUrl.href)
+    holders.set(publicUrl.href, holder ?? name)
+    if (holder !== undefined)
+      complain(sheet, path, `${quote(publicUrl.href)} is already the public URL of registry ${holder}`)
+    // docker, podman and skopeo ask for /v2/ at the root of a host, whatever path stands in an image's name.
+    if (dialect === 'oci' && publicUrl.pathname !== '/') {
+      complain(sheet, path, 'OCI clients ask for /v2/ at the root of a host; write the URL without a path')
+    }
   }
 }
 

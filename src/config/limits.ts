@@ -54,6 +54,8 @@ export const LIMITS = {
     '1d',
     "by which a client's clock may be ahead: its certificate begins later than now",
   ),
+  ticket: duration('60s', '1s', '1h', 'that a ticket is good for, once'),
+  readTicket: duration('15m', '1s', '1d', 'that a ticket to read is good for, any number of times'),
 } as const satisfies Readonly<Record<keyof Limits, LimitRow>>
 
 /** `headSize` is `head-size` in the file. */

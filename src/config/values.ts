@@ -83,7 +83,10 @@ export function parseAddress(text: string): Read<Address> {
   return port > 65_535 ? bad(`port ${port} does not exist; ports end at 65535`) : ok({ host: host.toLowerCase(), port })
 }
 
-/** The URL of a server: a scheme, a host, perhaps a port, and nothing else. */
+/** Compared with what clients send, byte for byte: nothing in it may be spelled in two ways. */
+const PLAIN_PATH = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\/?$/
+
+/** The URL of a server: a scheme, a host, perhaps a port and a path of plain characters. The path ends in a slash. */
 function parseServerUrl(text: string, schemes: readonly string[], example: string): Read<URL> {
   const url = URL.parse(text)
   // User information and a query hold tokens.
@@ -96,9 +99,13 @@ function parseServerUrl(text: string, schemes: readonly string[], example: strin
   if (url.username !== '' || url.password !== '') {
     return bad('a user name or password stands in this URL; credentials belong to accounts, in the accounts file', true)
   }
-  if (/[?#\\]/.test(text) || url.pathname !== '/') {
-    return bad(`${shown} has more than a host and a port; expected one such as ${example}`, hide)
+  if (/[?#\\%]/.test(text) || !PLAIN_PATH.test(url.pathname)) {
+    return bad(
+      `${shown} has more than a host, a port and a path of plain characters; expected one such as ${example}`,
+      hide,
+    )
   }
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url.hostname.endsWith('.') ? bad(`${shown} ends in a dot; write the host without it`) : ok(url)
 }
 
@@ -108,6 +115,13 @@ export function parsePublicUrl(text: string): Read<URL> {
 
 export function parseUpstream(text: string): Read<URL> {
   return parseServerUrl(text, ['http:', 'https:'], 'http://127.0.0.1:4873')
+}
+
+/** An origin: a scheme, a host, perhaps a port. */
+export function parseOrigin(text: string): Read<string> {
+  const read = parseServerUrl(text, ['http:', 'https:'], 'https://backend.example.com')
+  if (read.kind === 'bad') return read
+  return read.value.pathname === '/' ? ok(read.value.origin) : bad(`${quote(text)} has a path; expected an origin`)
 }
 
 /** Whether what is sent to a host stays on this machine. */

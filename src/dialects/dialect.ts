@@ -26,7 +26,24 @@ export interface Asked {
   readonly digest: string | undefined
   /** the answer depends on who asks, so no cache may keep it */
   readonly personal: boolean
+  /** how the body of a successful answer is made right; undefined: it passes as it is */
+  readonly rewrite?: Rewrite | undefined
 }
+
+/** How links in a document become links to the gate. */
+export interface Links {
+  /** the registry's public URL, without a slash at the end */
+  readonly publicBase: string
+  /** A link to one of the upstream's origins, led to the gate; any other as it is. */
+  readonly lead: (link: string) => string
+}
+
+/** @returns undefined when the document is not what it should be */
+export type Rewrite = (
+  document: string,
+  links: Links,
+  context: { readonly readsNeedCertificate: boolean },
+) => string | undefined
 
 /** Reads a request body as it streams, without changing it, to learn what is asked. */
 export interface Inspector {
@@ -58,6 +75,8 @@ export interface Dialect {
   readonly name: string
   /** Called with a target whose segments are decoded; the same request always gives the same answer. */
   classify(method: Method, target: Target): Classified
+  /** The status of a refusal, where clients of the ecosystem misunderstand the usual one. */
+  refusalStatus?(status: number, target: Target): number
 }
 
 /**

@@ -2,11 +2,11 @@
 
 import type { Credential, Enrolment } from '../accounts/account.ts'
 import { type Action, ANY_PACKAGE, type Asked } from '../dialects/dialect.ts'
-import type { Target } from '../http/target.ts'
 import { credentialOf, type Identity, identify } from './identity.ts'
 import type { Peer } from './peer.ts'
 import { type Refused, refuse } from './refusals.ts'
 import type { Inspect, Registry, RegistryRoute, Route } from './route.ts'
+import { differenceFrom, type Presented, type Ticket } from './tickets.ts'
 
 /** As whom a request goes upstream. */
 export type Sender =
@@ -18,82 +18,104 @@ export interface Forward {
   readonly kind: 'forward'
   readonly registry: Registry
   readonly asked: Asked
+  /** origin-form, for the upstream */
+  readonly upstreamTarget: string
   readonly sender: Sender
+  /** the ticket that it came with: its digest, if it names one, is compared when the whole body has come */
+  readonly ticket: Ticket | undefined
 }
 
 export type Decision =
   | Forward
   /** the body decides: look at it, then ask again */
   | { readonly kind: 'inspect'; readonly route: RegistryRoute; readonly inspect: Inspect }
-  | {
-      readonly kind: 'desk'
-      readonly registry: Registry
-      readonly target: Target
-      readonly standing: Identity | Refused
-    }
+  | { readonly kind: 'desk'; readonly endpoint: string; readonly standing: Identity | Refused }
   | Refused
 
-/**
- * @param now ms since the epoch
- * @param leeway ms by which a certificate may begin later than now
- */
-export function decide(
-  peer: Peer,
-  enrolment: Enrolment | undefined,
-  route: Route,
-  now: number,
-  leeway: number,
-): Decision {
+/** All that a decision is taken from. */
+export interface Question {
+  /** of the connection, or of the ticket that the request came with */
+  readonly peer: Peer
+  readonly enrolment: Enrolment | undefined
+  readonly route: Route
+  readonly ticket: Presented
+  /** ms since the epoch */
+  readonly now: number
+  /** ms by which a certificate may begin later than now */
+  readonly leeway: number
+}
+
+export function decide({ peer, enrolment, route, ticket, now, leeway }: Question): Decision {
   if (route.kind === 'refused') return route
-  const standing = identify(peer, enrolment, now, leeway)
-  if (route.kind === 'desk') return { kind: 'desk', registry: route.registry, target: route.target, standing }
-  return route.asked.action === 'read' ? decideRead(route, standing) : decideChange(route, standing)
+  const standing = ticket?.kind === 'refused' ? ticket : identify(peer, enrolment, now, leeway)
+  // A ticket is good for what it names, never for the desk: that would make one ticket out of another.
+  if (route.kind === 'desk')
+    return { ...route, standing: ticket?.kind === 'ticket' ? refuse('certificate-required') : standing }
+  const decision = route.asked.action === 'read' ? decideRead(route, standing) : decideChange(route, standing)
+  return ticket?.kind === 'ticket' ? withTicket(decision, ticket, route) : decision
+}
+
+/** What a ticket is for is compared as far as it is known; after the body was looked at, once more. */
+function withTicket(decision: Decision, ticket: Ticket, { registry, asked, inspect }: RegistryRoute): Decision {
+  if (decision.kind !== 'forward' && decision.kind !== 'inspect') return decision
+  const known = inspect === undefined ? asked : { ...ticket.binding, personal: false }
+  const difference = differenceFrom(ticket.binding, registry.name, known)
+  if (difference !== undefined) return difference
+  return decision.kind === 'forward' ? { ...decision, ticket } : decision
 }
 
 const PUBLIC: Sender = Object.freeze({ kind: 'public' })
 
 /** Where reads are public, a certificate that is unknown or has ended gives what no certificate gives. */
-function decideRead({ registry, asked }: RegistryRoute, standing: Identity | Refused): Decision {
+function decideRead(route: RegistryRoute, standing: Identity | Refused): Decision {
+  const { registry } = route
   const sender = standing.kind === 'identity' ? senderFor(standing, registry, 'read') : standing
-  if (sender.kind === 'refused' && registry.reads === 'public') return forward(registry, asked, PUBLIC)
-  return sender.kind === 'refused' ? sender : forward(registry, asked, sender)
+  if (sender.kind === 'refused' && registry.reads === 'public') return forward(route, PUBLIC)
+  return sender.kind === 'refused' ? sender : forward(route, sender)
 }
 
 function decideChange(route: RegistryRoute, standing: Identity | Refused): Decision {
   if (standing.kind === 'refused') return standing
   const { registry, asked, inspect } = route
   if (inspect !== undefined) return decideToInspect(route, inspect, standing)
-  const missing = missingRight(standing, registry, asked.action, asked.package)
+  const missing = missingRight(standing, registry.name, asked.action, asked.package)
   if (missing !== undefined) return missing
   const sender = senderFor(standing, registry, asked.action)
-  return sender.kind === 'refused' ? sender : forward(registry, asked, sender)
+  return sender.kind === 'refused' ? sender : forward(route, sender)
 }
 
 /** Nobody's body is read unless one of the things it may turn out to be is allowed (R28). */
 function decideToInspect(route: RegistryRoute, inspect: Inspect, identity: Identity): Decision {
   const { registry, asked } = route
-  const missing = missingRight(identity, registry, asked.action, asked.package)
-  const others = inspect.candidates.filter(action => action !== asked.action)
-  const possible =
-    missing === undefined || others.some(action => !missingRight(identity, registry, action, asked.package))
-  if (!possible) return missing
+  const refusals = inspect.candidates.map(action => missingRight(identity, registry.name, action, asked.package))
+  // Where the body has to tell the name, too, having the right to some package is enough to have it looked at.
+  const some =
+    asked.package === undefined && inspect.candidates.some(action => hasSomeRight(identity, registry.name, action))
+  const [first] = refusals
+  if (first !== undefined && !refusals.includes(undefined) && !some) return first
   const sender = senderFor(identity, registry, undefined)
   return sender.kind === 'refused' ? sender : { kind: 'inspect', route, inspect }
 }
 
-function missingRight(
+function hasSomeRight(identity: Identity, registry: string, action: Action): boolean {
+  const right = identity.enrolment.account.rights.get(registry)?.[action]
+  return restriction(identity, action) === undefined && right !== undefined && right.patterns.length > 0
+}
+
+/** @returns why an identity may not do something to a package; undefined when it may */
+export function missingRight(
   identity: Identity,
-  registry: Registry,
+  registry: string,
   action: Action,
   packageName: string | undefined,
 ): Refused | undefined {
   const { account } = identity.enrolment
   const restricted = restriction(identity, action)
   if (restricted !== undefined) return restricted
-  const right = account.rights.get(registry.name)?.[action]
+  const right = account.rights.get(registry)?.[action]
   if (right?.covers(packageName ?? ANY_PACKAGE) === true) return undefined
   if (action === 'account') return refuse('account-endpoint-closed')
-  return refuse('right-missing', account.name, action, packageName ?? `all packages of ${registry.name}`)
+  return refuse('right-missing', account.name, action, packageName ?? `all packages of ${registry}`)
 }
 
 /** A certificate may be narrower than its account: a CI's that only reads and publishes. */
@@ -112,6 +134,6 @@ function senderFor(identity: Identity, registry: Registry, action: Action | unde
   return { kind: 'account', identity, credential }
 }
 
-function forward(registry: Registry, asked: Asked, sender: Sender): Forward {
-  return { kind: 'forward', registry, asked, sender }
+function forward({ registry, asked, upstreamTarget }: RegistryRoute, sender: Sender): Forward {
+  return { kind: 'forward', registry, asked, upstreamTarget, sender, ticket: undefined }
 }

@@ -1,13 +1,17 @@
-// The gate's own endpoints, under /.certgate/ on every public URL.
+// The gate's own endpoints, under /.certgate/ on every public URL: who am I, and tickets.
 
+import { z } from 'zod'
 import type { Rights } from '../accounts/account.ts'
+import { ACTIONS } from '../dialects/dialect.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { answerJson } from './answer.ts'
-import type { Decision } from './decide.ts'
+import { type Decision, missingRight } from './decide.ts'
 import type { Identity } from './identity.ts'
+import { refusalOfAbort } from './peek.ts'
 import type { Peer } from './peer.ts'
 import { type Outcome, outcomeOf } from './record.ts'
 import { instant, type Refused, refuse } from './refusals.ts'
+import type { TicketBinding, TicketOffice } from './tickets.ts'
 
 export interface DeskJob {
   readonly exchange: Exchange
@@ -18,19 +22,98 @@ export interface DeskJob {
   /** bytes of a request that are still read after the answer */
   readonly drain: number
   readonly answerRefusal: (refused: Refused) => void
+  readonly tickets: TicketOffice
+  /** the names that a ticket may be for */
+  readonly registries: ReadonlySet<string>
+  /** lifetimes of tickets, ms */
+  readonly limits: { readonly ticket: number; readonly readTicket: number }
+  /** ms since the epoch */
+  readonly time: number
 }
 
-export function answerDesk(job: DeskJob): Outcome {
-  const { exchange, decision, peer, id, drain } = job
-  const { method } = exchange.head
-  const endpoint = decision.target.segments.slice(1).join('/')
-  if (endpoint !== 'whoami' || (method !== 'GET' && method !== 'HEAD')) {
-    const refused = refuse('route-unknown', 'desk')
-    job.answerRefusal(refused)
-    return outcomeOf(refused)
+export async function answerDesk(job: DeskJob): Promise<Outcome> {
+  const { method } = job.exchange.head
+  const { endpoint, standing } = job.decision
+  if (endpoint === 'whoami' && (method === 'GET' || method === 'HEAD')) return say(job, 200, whoami(job.peer, standing))
+  if (endpoint === 'tickets' && method === 'POST') return giveTicket(job)
+  return refuseWith(job, refuse('route-unknown', 'desk'))
+}
+
+function say({ exchange, id, drain }: DeskJob, status: number, value: unknown): Outcome {
+  answerJson(exchange, status, value, id, drain)
+  return { status, refused: undefined, cause: undefined, unsent: 0 }
+}
+
+function refuseWith(job: DeskJob, refused: Refused): Outcome {
+  job.answerRefusal(refused)
+  return outcomeOf(refused)
+}
+
+const REQUEST_SIZE = 16_384
+const name = z.string().min(1).max(256)
+
+const ticketRequest = z.strictObject({
+  registry: name,
+  action: z.enum(ACTIONS),
+  package: name.optional(),
+  version: name.optional(),
+  digest: name.optional(),
+})
+
+/** What a holder may do, a ticket of theirs may do: for a while, once, and nothing else. */
+async function giveTicket(job: DeskJob): Promise<Outcome> {
+  const { standing } = job.decision
+  if (standing.kind === 'refused') return refuseWith(job, standing)
+  const read = await readRequest(job.exchange)
+  if (read.kind === 'refused') return refuseWith(job, read)
+  const { binding } = read
+  if (!job.registries.has(binding.registry))
+    return refuseWith(job, refuse('ticket-malformed', 'there is no such registry'))
+  const missing =
+    binding.action === 'read' ? undefined : missingRight(standing, binding.registry, binding.action, binding.package)
+  if (missing !== undefined) return refuseWith(job, missing)
+  const lifetime = binding.action === 'read' ? job.limits.readTicket : job.limits.ticket
+  const expires = job.time + lifetime
+  const ticket = job.tickets.issue({ kind: 'ticket', peer: standing.peer, binding, expires })
+  return say(job, 201, { ticket, expires: new Date(expires).toISOString(), ...binding })
+}
+
+type ReadRequest = { readonly kind: 'binding'; readonly binding: TicketBinding } | Refused
+
+async function readRequest(exchange: Exchange): Promise<ReadRequest> {
+  const text = await readSmallBody(exchange, REQUEST_SIZE)
+  if (typeof text !== 'string') return text
+  const parsed = ticketRequest.safeParse(parseJson(text))
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    return refuse('ticket-malformed', `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
   }
-  answerJson(exchange, 200, whoami(peer, decision.standing), id, drain)
-  return { status: 200, refused: undefined, cause: undefined, unsent: 0 }
+  const { registry, action, package: packageName, version, digest } = parsed.data
+  return { kind: 'binding', binding: { registry, action, package: packageName, version, digest } }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function readSmallBody(exchange: Exchange, bound: number): Promise<string | Refused> {
+  const { promise, resolve } = Promise.withResolvers<string | Refused>()
+  const chunks: Buffer[] = []
+  let size = 0
+  exchange.onAbort(cause => resolve(refusalOfAbort(cause)))
+  exchange.read({
+    data(chunk) {
+      size += chunk.length
+      if (size <= bound) chunks.push(chunk)
+      else resolve(refuse('ticket-malformed', `the request is longer than ${bound} bytes`))
+    },
+    end: () => resolve(Buffer.concat(chunks).toString('utf8')),
+  })
+  return promise
 }
 
 /** Makes a key and a self-signed certificate for five years; OpenSSL 1.1.1 and later. */

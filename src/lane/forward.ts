@@ -1,14 +1,17 @@
 // Carries a judged request to its registry and the answer back. Streams both ways with back-pressure; of a change,
 // the last bytes wait until all is checked and recorded, and so does the answer.
 
-import { type Asked, isChange } from '../dialects/dialect.ts'
+import type { Credential } from '../accounts/account.ts'
+import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
-import type { ResponseHead } from '../http/head.ts'
+import type { Method, ResponseHead } from '../http/head.ts'
 import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
-import type { Forward } from './decide.ts'
+import type { Forward, Sender } from './decide.ts'
 import { type Peeked, refusalOfAbort } from './peek.ts'
 import type { Entry, Outcome } from './record.ts'
 import { type Refused, refuse } from './refusals.ts'
+import { linksOf, plainRequest, REWRITTEN_SIZE } from './rewrite.ts'
+import type { Registry } from './route.ts'
 import { clientResponse, upstreamHead } from './upstream-head.ts'
 
 export interface ForwardJob {
@@ -45,6 +48,7 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   let answerDone = false
   let heldAnswer: Buffer[] | undefined
   let heldSize = 0
+  let rewrite: Rewrite | undefined
 
   function settle(outcome: Outcome): void {
     over = true
@@ -62,14 +66,17 @@ export function forward(job: ForwardJob): Promise<Outcome> {
 
   async function start(): Promise<void> {
     const bodyless = exchange.head.framing.kind === 'none'
+    const credential = await credentialFor(decision, exchange.head.method)
+    if (credential !== undefined && 'refusal' in credential) return stop(credential, 'no token was to be had')
     if (change && bodyless && !(await entry.begin(asked))) return stop(refuse('audit-unavailable'))
     if (over) return
+    const head = asked.rewrite === undefined ? exchange.head : plainRequest(exchange.head, registry)
     upstream = registry.origin.send(
-      sender.kind === 'account' ? `account ${sender.identity.enrolment.account.name}` : 'public',
+      poolOf(sender),
       {
-        method: exchange.head.method,
-        head: upstreamHead(exchange.head, registry, sender, job.address),
-        framing: exchange.head.framing,
+        method: head.method,
+        head: upstreamHead(head, decision, credential, job.address),
+        framing: head.framing,
       },
       { onHead, onData, onEnd, onFault, onWritable: () => exchange.resume() },
     )
@@ -98,7 +105,7 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   /** Until here the upstream has seen an incomplete request, which changes nothing. */
   async function finishUpload(): Promise<void> {
     if (over || response !== undefined) return
-    const certain = change ? lastWord(asked, peeked) : asked
+    const certain = change ? lastWord(decision, peeked) : asked
     if ('refusal' in certain) return stop(certain)
     if (change && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
     if (over || response !== undefined) return
@@ -110,9 +117,10 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   function onHead(head: ResponseHead): void {
     if (head.status === 401) return stop(refusalOfChallenge(decision), 'the upstream answered 401')
     response = clientResponse(exchange.head, head, decision, job.id)
+    rewrite = head.status === 200 && exchange.head.method !== 'HEAD' ? asked.rewrite : undefined
     // An answer before the end of the request: the rest of the upload is of no use to anybody.
     if (!uploaded) exchange.pause()
-    if (change) heldAnswer = []
+    if (change || rewrite !== undefined) heldAnswer = []
     else letOut(response)
   }
 
@@ -128,7 +136,9 @@ export function forward(job: ForwardJob): Promise<Outcome> {
     }
     heldAnswer.push(chunk)
     heldSize += chunk.length
-    if (heldSize > HELD_ANSWER) release()
+    if (rewrite !== undefined && heldSize > REWRITTEN_SIZE)
+      return stop(refuse('upstream-malformed'), 'too large to be rewritten')
+    if (rewrite === undefined && heldSize > HELD_ANSWER) release()
   }
 
   function onEnd(): void {
@@ -144,12 +154,16 @@ export function forward(job: ForwardJob): Promise<Outcome> {
 
   async function releaseAnswer(): Promise<void> {
     const status = response?.status ?? 0
-    const recorded = await entry.complete({ status, refused: undefined, cause: undefined, unsent: heldSize })
+    const recorded =
+      !change || (await entry.complete({ status, refused: undefined, cause: undefined, unsent: heldSize }))
     if (over || response === undefined || heldAnswer === undefined) return
     if (!recorded) return stop(refuse('audit-interrupted'))
-    letOut(response)
-    for (const chunk of heldAnswer) exchange.write(chunk)
+    const chunks = rewrite === undefined ? heldAnswer : rewritten(rewrite, registry, heldAnswer)
+    if (chunks === undefined)
+      return stop(refuse('upstream-malformed'), 'its document cannot be read, so no link in it can be led here')
     heldAnswer = undefined
+    letOut(rewrite === undefined ? response : withLength(response, chunks))
+    for (const chunk of chunks) exchange.write(chunk)
     if (answerDone) finish()
     else upstream?.resume()
   }
@@ -172,9 +186,40 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   return promise
 }
 
-/** What a whole upload turned out to be has to be what was allowed. */
-function lastWord(asked: Asked, peeked: Peeked | undefined): Asked | Refused {
-  if (peeked === undefined) return asked
+function poolOf(sender: Sender): string {
+  return sender.kind === 'account' ? `account ${sender.identity.enrolment.account.name}` : 'public'
+}
+
+/** Before anything of the body is read: a registry's token may have to be fetched first. */
+async function credentialFor(
+  { registry, asked, sender }: Forward,
+  method: Method,
+): Promise<Credential | undefined | Refused> {
+  const own = sender.kind === 'account' ? sender.credential : undefined
+  return registry.authorize === undefined ? own : registry.authorize(own, poolOf(sender), method, asked)
+}
+
+function rewritten(rewrite: Rewrite, registry: Registry, chunks: readonly Buffer[]): readonly Buffer[] | undefined {
+  const context = { readsNeedCertificate: registry.reads === 'certificate' }
+  const text = rewrite(Buffer.concat(chunks).toString('utf8'), linksOf(registry), context)
+  return text === undefined ? undefined : [Buffer.from(text)]
+}
+
+function withLength(response: Response, chunks: readonly Buffer[]): Response {
+  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+  return { ...response, framing: { kind: 'length', length } }
+}
+
+/** What a whole upload turned out to be has to be what was allowed, and what its ticket is for. */
+function lastWord({ asked, ticket }: Forward, peeked: Peeked | undefined): Asked | Refused {
+  const certain = peeked === undefined ? asked : inspectedAsked(asked, peeked)
+  if ('refusal' in certain) return certain
+  const promised = ticket?.binding.digest
+  if (promised === undefined || promised === certain.digest) return certain
+  return refuse('ticket-differs', 'digest', promised, certain.digest ?? 'an unknown one')
+}
+
+function inspectedAsked(asked: Asked, peeked: Peeked): Asked | Refused {
   const inspection = peeked.inspector.end()
   switch (inspection.kind) {
     case 'undecided':

@@ -14,11 +14,14 @@ import type { Peer } from './peer.ts'
 import { type Entry, type Outcome, outcomeOf, type Recorder } from './record.ts'
 import { type Refused, refuse } from './refusals.ts'
 import type { Route, Router } from './route.ts'
+import type { TicketOffice } from './tickets.ts'
 
 /** What the gate knows at the moment; replaced as a whole when the configuration changes. */
 export interface Snapshot {
   readonly directory: Directory
   readonly routeOf: Router
+  /** the names of all registries */
+  readonly registries: ReadonlySet<string>
   readonly limits: GatewayLimits
 }
 
@@ -28,6 +31,8 @@ export interface GatewayLimits {
   readonly clockLeeway: number
   readonly drainSize: number
   readonly drainSizeUnknown: number
+  readonly ticket: number
+  readonly readTicket: number
 }
 
 export interface Gateway {
@@ -38,6 +43,7 @@ export interface Gateway {
   readonly now: () => number
   readonly newId: () => string
   readonly recorder: Recorder
+  readonly tickets: TicketOffice
   /** for the operator: a request that ended in a mistake of ours */
   readonly onMistake: (id: string, error: unknown) => void
   /** for the operator: a request that the upstream spoilt, or whose credential it rejected */
@@ -66,79 +72,94 @@ export async function handle(gateway: Gateway, client: Client, exchange: Exchang
 
 async function serve(gateway: Gateway, client: Client, exchange: Exchange, id: string): Promise<void> {
   const started = gateway.now()
-  const { peer, address } = client
   let route = gateway.snapshot().routeOf(exchange.head, client.servername)
-  let { decision, enrolment, time } = judge(gateway, peer, route)
+  let judgement = judge(gateway, client, exchange, route)
   let peeked: Peeked | undefined
 
-  if (decision.kind === 'inspect') {
-    const result = await peek(exchange, decision.inspect.inspector(), gateway.snapshot().limits.peek)
+  if (judgement.decision.kind === 'inspect') {
+    const { inspect, route: inspected } = judgement.decision
+    const result = await peek(exchange, inspect.inspector(), gateway.snapshot().limits.peek)
     if (result.kind === 'peeked') {
       peeked = result
-      route = { ...decision.route, asked: result.asked, inspect: undefined }
-      ;({ decision, enrolment, time } = judge(gateway, peer, route))
+      route = { ...inspected, asked: result.asked, inspect: undefined }
+      judgement = judge(gateway, client, exchange, route)
     } else {
-      decision = result
+      judgement = { ...judgement, decision: result }
     }
   }
 
-  const entry = gateway.recorder.open({ id, started, time, address, peer, enrolment, route, exchange }, decision)
-  const outcome = await carryOut(
-    gateway,
-    { client, exchange, id, entry, enrolled: enrolment !== undefined },
-    decision,
-    peeked,
-  )
+  const decision = spendTicket(gateway.tickets, exchange, judgement.decision)
+  const facts = { id, started, address: client.address, route, exchange, ...judgement }
+  const entry = gateway.recorder.open(facts, decision)
+  const outcome = await carryOut(gateway, { client, exchange, id, entry, ...judgement }, decision, peeked)
   await entry.complete(outcome)
   report(gateway, id, route, outcome)
 }
 
 interface Judgement {
   readonly decision: Decision
+  /** of the connection, or of the ticket */
+  readonly peer: Peer
+  readonly byTicket: boolean
   readonly enrolment: Enrolment | undefined
   /** ms since the epoch */
   readonly time: number
 }
 
 /** Always by the present snapshot: while an upload was read, its certificate may have been revoked (R04). */
-function judge(gateway: Gateway, peer: Peer, route: Route): Judgement {
-  const { directory, limits } = gateway.snapshot()
-  const time = gateway.clock()
+function judge({ snapshot, clock, tickets }: Gateway, client: Client, { head }: Exchange, route: Route): Judgement {
+  const { directory, limits } = snapshot()
+  const now = clock()
+  const ticket = client.peer.kind === 'anonymous' ? tickets.find(head.fields, now) : undefined
+  const byTicket = ticket?.kind === 'ticket'
+  const peer = byTicket ? ticket.peer : client.peer
   const enrolment = peer.kind === 'certificate' ? directory.find(peer) : undefined
-  return { decision: decide(peer, enrolment, route, time, limits.clockLeeway), enrolment, time }
+  const decision = decide({ peer, enrolment, route, ticket, now, leeway: limits.clockLeeway })
+  return { decision, peer, byTicket, enrolment, time: now }
 }
 
-interface Case {
+/** Before anything goes upstream: of two requests with the same ticket one is too late. */
+function spendTicket(tickets: TicketOffice, { head }: Exchange, decision: Decision): Decision {
+  if (decision.kind !== 'forward' || decision.ticket === undefined || tickets.use(head.fields)) return decision
+  return refuse('ticket-used')
+}
+
+interface Case extends Pick<Judgement, 'enrolment' | 'peer' | 'time'> {
   readonly client: Client
   readonly exchange: Exchange
   readonly id: string
   readonly entry: Entry
-  readonly enrolled: boolean
 }
 
 function carryOut(
   gateway: Gateway,
-  { client, exchange, id, entry, enrolled }: Case,
+  { client, exchange, id, entry, enrolment, peer, time }: Case,
   decision: Decision,
   peeked: Peeked | undefined,
 ): Promise<Outcome> | Outcome {
-  const { limits } = gateway.snapshot()
-  const drain = enrolled ? limits.drainSize : limits.drainSizeUnknown
+  const { limits, registries } = gateway.snapshot()
+  const drain = enrolment === undefined ? limits.drainSizeUnknown : limits.drainSize
   const refuseWith = (refused: Refused): void => answerRefusal(exchange, refused, id, drain)
   switch (decision.kind) {
-    case 'forward':
-      return forward({
+    case 'forward': {
+      const { address } = client
+      return forward({ exchange, decision, peeked, entry, id, address, answerRefusal: refuseWith, drain })
+    }
+    case 'desk': {
+      const { tickets } = gateway
+      return answerDesk({
         exchange,
         decision,
-        peeked,
-        entry,
+        peer,
         id,
-        address: client.address,
-        answerRefusal: refuseWith,
         drain,
+        answerRefusal: refuseWith,
+        tickets,
+        registries,
+        limits,
+        time,
       })
-    case 'desk':
-      return answerDesk({ exchange, decision, peer: client.peer, id, drain, answerRefusal: refuseWith })
+    }
     case 'refused':
       refuseWith(decision)
       return outcomeOf(decision)
@@ -149,6 +170,6 @@ function carryOut(
 
 /** What the person who runs the gate should hear of without reading the audit log. */
 function report(gateway: Gateway, id: string, route: Route, { refused, cause }: Outcome): void {
-  if (refused === undefined || cause === undefined || route.kind === 'refused') return
+  if (refused === undefined || cause === undefined || route.kind !== 'registry') return
   gateway.onTrouble(id, route.registry.name, refused, cause)
 }

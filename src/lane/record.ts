@@ -42,7 +42,9 @@ export interface EntryFacts {
   /** ms since the epoch */
   readonly time: number
   readonly address: string
+  /** of the connection, or of the ticket */
   readonly peer: Peer
+  readonly byTicket: boolean
   readonly enrolment: Enrolment | undefined
   readonly route: Route
   readonly exchange: Exchange
@@ -126,9 +128,10 @@ function describe(facts: EntryFacts, asked: Asked | undefined): Record<string, u
   const { enrolment, route, exchange } = facts
   return {
     ...describeClient(facts),
+    ticket: facts.byTicket || undefined,
     account: enrolment?.account.name,
     label: enrolment?.label,
-    registry: route.kind === 'refused' ? undefined : route.registry.name,
+    registry: route.kind === 'registry' ? route.registry.name : undefined,
     method: exchange.head.method,
     // Without its query: that may hold what the client takes for a secret.
     path: exchange.head.target.replace(/\?.*$/, ''),

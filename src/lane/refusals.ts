@@ -61,6 +61,15 @@ export const REFUSALS = {
     (account: string, registry: string) =>
       `account ${account} has no credential for registry ${registry}; ask the operator to add one`,
   ),
+  'ticket-malformed': row(400, (problem: string) => `the request for a ticket cannot be read: ${problem}`),
+  'ticket-unknown': row(403, () => 'this ticket is not known here, or was forgotten; ask for a new one'),
+  'ticket-used': row(403, () => 'this ticket was used before; each is good for one request, so ask for a new one'),
+  'ticket-expired': row(403, () => 'this ticket has expired; ask for a new one'),
+  'ticket-differs': row(
+    403,
+    (what: string, bound: string, found: string) =>
+      `this ticket is for ${what} ${bound}, and the request is for ${found}`,
+  ),
   'account-endpoint-closed': row(
     403,
     () => 'login, token and user endpoints are closed here: the client certificate is the login, no token is needed',
@@ -69,6 +78,7 @@ export const REFUSALS = {
     404,
     (dialect: string) => `this is not a request of the ${dialect} protocol that the gate lets through`,
   ),
+  'path-unserved': row(404, () => 'no registry is served under this path; look at the URL that the operator gave you'),
   'path-ambiguous': row(400, (problem: string) => `the path can be read in more than one way: ${problem}`),
   'host-unknown': row(421, () => 'no registry is served under this host name'),
   'host-mismatch': row(421, () => 'the Host field differs from the name of the TLS connection'),

@@ -2,8 +2,9 @@
 // TLS connection was opened for.
 
 import { isIP } from 'node:net'
+import type { Credential } from '../accounts/account.ts'
 import type { Action, Asked, Dialect, Inspector } from '../dialects/dialect.ts'
-import { type RequestHead, valuesOf } from '../http/head.ts'
+import { type Method, type RequestHead, valuesOf } from '../http/head.ts'
 import type { Origin } from '../http/origin.ts'
 import { parseTarget, type Target } from '../http/target.ts'
 import { isSetByGate } from './fields.ts'
@@ -16,10 +17,24 @@ export interface Registry {
   readonly reads: 'public' | 'certificate'
   readonly publicUrl: URL
   readonly upstream: URL
+  /** of the upstream, without a slash at the end */
+  readonly basePath: string
+  /** further origins under which the upstream writes links to itself */
+  readonly upstreamOrigins: readonly string[]
   readonly origin: Origin
+  /** Exchanges the sender's credential for what the upstream takes; undefined: it takes the credential itself. */
+  readonly authorize: Authorize | undefined
   /** request lines that tell the backend its public address */
   readonly addressLines: string
 }
+
+/** @returns the credential to send; undefined: none is needed */
+export type Authorize = (
+  credential: Credential | undefined,
+  pool: string,
+  method: Method,
+  asked: Asked,
+) => Promise<Credential | undefined | Refused>
 
 /** What only the body of a request tells. */
 export interface Inspect {
@@ -31,14 +46,13 @@ export interface RegistryRoute {
   readonly kind: 'registry'
   readonly registry: Registry
   readonly asked: Asked
+  /** origin-form, for the upstream: the bytes that were judged, behind the upstream's own base path */
+  readonly upstreamTarget: string
   /** undefined when `asked` is the whole truth */
   readonly inspect: Inspect | undefined
 }
 
-export type Route =
-  | RegistryRoute
-  | { readonly kind: 'desk'; readonly registry: Registry; readonly target: Target }
-  | Refused
+export type Route = RegistryRoute | { readonly kind: 'desk'; readonly endpoint: string } | Refused
 
 const DESK = '.certgate'
 
@@ -46,27 +60,46 @@ const DESK = '.certgate'
 export type Router = (head: RequestHead, servername: string | undefined) => Route
 
 export function createRouter(registries: readonly Registry[]): Router {
-  const byHost = new Map(registries.map(registry => [authorityOf(registry.publicUrl.host), registry]))
+  const byHost = Map.groupBy(registries, registry => authorityOf(registry.publicUrl.host))
+  for (const sharing of byHost.values())
+    sharing.sort((a, b) => b.publicUrl.pathname.length - a.publicUrl.pathname.length)
   const names = new Set(registries.map(registry => registry.publicUrl.hostname))
 
   return function routeOf(head, servername) {
-    const authority = authorityOf(head.host)
-    const registry = byHost.get(authority)
-    if (registry === undefined) return refuse('host-unknown')
-    if (!isConsistent(registry.publicUrl.hostname, servername, names.size)) return refuse('host-mismatch')
+    const [hostname, port] = splitAuthority(head.host)
+    const sharing = byHost.get(`${hostname}:${port}`)
+    if (sharing === undefined) return refuse('host-unknown')
+    if (!isConsistent(hostname, servername, names.size)) return refuse('host-mismatch')
     if (head.nominated.some(isSetByGate)) return refuse('request-malformed', 'Connection names an end-to-end field')
     const parsed = parseTarget(head.target)
     if (parsed.kind === 'ambiguous') return refuse('path-ambiguous', parsed.problem)
     const { target } = parsed
-    if (target.segments[0] === DESK) return { kind: 'desk', registry, target }
-    return classify(registry, head, target)
+    const registry = sharing.find(({ publicUrl }) => isUnder(target.raw, publicUrl.pathname))
+    const own = registry === undefined ? target : below(target, registry.publicUrl.pathname)
+    if (own.segments[0] === DESK) return { kind: 'desk', endpoint: own.segments.slice(1).join('/') }
+    return registry === undefined ? refuse('path-unserved') : classify(registry, head, own)
   }
 }
 
+/** @param prefix a path of plain characters that ends in a slash; compared as it was sent, so that nothing is decoded twice */
+function isUnder(raw: string, prefix: string): boolean {
+  return raw.startsWith(prefix) || raw === prefix.slice(0, -1)
+}
+
+function below(target: Target, prefix: string): Target {
+  if (prefix === '/') return target
+  const depth = prefix.split('/').length - 2
+  return { ...target, raw: `/${target.raw.slice(prefix.length)}`, segments: target.segments.slice(depth) }
+}
+
 /** Lower case, without a trailing dot, with the port: `B.Test.` is `b.test:443` (CVE-2022-23632). */
-function authorityOf(host: string): string {
+function splitAuthority(host: string): readonly [hostname: string, port: number] {
   const [, name = '', port = '443'] = /^(.*?)\.?(?::([0-9]+))?$/.exec(host.toLowerCase()) ?? []
-  return `${name}:${Number(port)}`
+  return [name, Number(port)]
+}
+
+function authorityOf(host: string): string {
+  return splitAuthority(host).join(':')
 }
 
 /**
@@ -79,15 +112,11 @@ function isConsistent(hostname: string, servername: string | undefined, names: n
 
 function classify(registry: Registry, head: RequestHead, target: Target): Route {
   const classified = registry.dialect.classify(head.method, target)
-  switch (classified.kind) {
-    case 'unknown':
-      return refuse('route-unknown', registry.dialect.name)
-    case 'asked':
-      return { kind: 'registry', registry, asked: classified.asked, inspect: undefined }
-    case 'inspect':
-      if (isEncoded(head)) return refuse('upload-encoded')
-      return { kind: 'registry', registry, asked: classified.asked, inspect: classified }
-  }
+  if (classified.kind === 'unknown') return refuse('route-unknown', registry.dialect.name)
+  if (classified.kind === 'inspect' && isEncoded(head)) return refuse('upload-encoded')
+  const { asked } = classified
+  const inspect = classified.kind === 'inspect' ? classified : undefined
+  return { kind: 'registry', registry, asked, upstreamTarget: `${registry.basePath}${target.raw}`, inspect }
 }
 
 function isEncoded(head: RequestHead): boolean {

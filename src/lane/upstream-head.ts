@@ -1,10 +1,12 @@
 // The head that goes upstream, made from parsed fields and never copied; and the answer's head that comes back.
 
+import type { Credential } from '../accounts/account.ts'
 import type { Response } from '../http/exchange.ts'
 import type { Framing, RequestHead, ResponseHead } from '../http/head.ts'
 import { CHUNKED, NO_BODY, valuesOf } from '../http/head.ts'
-import type { Forward, Sender } from './decide.ts'
+import type { Forward } from './decide.ts'
 import { requestLines, responseFields, withPrivacy } from './fields.ts'
+import { markTags } from './rewrite.ts'
 import type { Registry } from './route.ts'
 
 /**
@@ -12,19 +14,33 @@ import type { Registry } from './route.ts'
  * Verdaccio obeys Host and X-Forwarded-Proto, docker-registry X-Forwarded-Host; together they suit all.
  *
  * @param publicUrl of the registry
+ * @param extra fields that one backend obeys and no other, by name
  */
-export function addressLines(publicUrl: URL): string {
+export function addressLines(publicUrl: URL, extra: ReadonlyMap<string, string> = new Map()): string {
   const port = publicUrl.port === '' ? '443' : publicUrl.port
-  const { host } = publicUrl
-  return `host: ${host}\r\nx-forwarded-proto: https\r\nx-forwarded-host: ${host}\r\nx-forwarded-port: ${port}\r\n`
+  const { host, pathname } = publicUrl
+  const prefix = pathname === '/' ? [] : [['x-forwarded-prefix', pathname.slice(0, -1)]]
+  const lines = [
+    ['host', host],
+    ['x-forwarded-proto', 'https'],
+    ['x-forwarded-host', host],
+    ['x-forwarded-port', port],
+    ...prefix,
+    ...extra,
+  ]
+  return lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
 }
 
 /** A request head with its blank line. The one place where a secret is opened. */
-export function upstreamHead(head: RequestHead, registry: Registry, sender: Sender, address: string): string {
-  const credential = sender.kind === 'account' ? sender.credential : undefined
+export function upstreamHead(
+  head: RequestHead,
+  { registry, upstreamTarget }: Pick<Forward, 'registry' | 'upstreamTarget'>,
+  credential: Credential | undefined,
+  address: string,
+): string {
   const own = credential === undefined ? '' : `${credential.field}: ${credential.value.open()}\r\n`
   return (
-    `${head.method} ${head.target} HTTP/1.1\r\n${registry.addressLines}x-forwarded-for: ${address}\r\n` +
+    `${head.method} ${upstreamTarget} HTTP/1.1\r\n${registry.addressLines}x-forwarded-for: ${address}\r\n` +
     `${requestLines(head, credential?.field)}${own}${framingLine(head)}\r\n`
   )
 }
@@ -46,7 +62,8 @@ function framingLine(head: RequestHead): string {
 export function clientResponse(request: RequestHead, head: ResponseHead, decision: Forward, id: string): Response {
   const { registry, asked, sender } = decision
   const kept = responseFields(head, location => publicLocation(location, registry))
-  const fields = sender.kind === 'account' ? withPrivacy(kept, asked.personal) : kept
+  const marked = asked.rewrite === undefined ? kept : markTags(kept, registry)
+  const fields = sender.kind === 'account' ? withPrivacy(marked, asked.personal) : marked
   fields.push('certgate-request-id', id)
   const framing = clientFraming(head)
   // Where no body follows, the length is a statement about the body that a GET would have had.
@@ -64,10 +81,20 @@ function clientFraming(head: ResponseHead): Framing {
  * A redirect within the upstream leads through the gate; one to another host, such as a blob store, passes as it is
  * and is never followed with the credential (R15).
  */
-export function publicLocation(location: string, registry: Pick<Registry, 'publicUrl' | 'upstream'>): string {
-  const { publicUrl, upstream } = registry
+export function publicLocation(
+  location: string,
+  registry: Pick<Registry, 'publicUrl' | 'upstream' | 'upstreamOrigins' | 'basePath'>,
+): string {
+  const { publicUrl, upstream, upstreamOrigins, basePath } = registry
+  const prefix = publicUrl.pathname.slice(0, -1)
   const url = URL.parse(location, upstream.origin)
-  if (url === null || !/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(location)) return location
-  const isOurs = url.origin === upstream.origin || (url.protocol === 'http:' && url.host === publicUrl.host)
-  return isOurs ? `${publicUrl.origin}${url.pathname}${url.search}${url.hash}` : location
+  const absolute = /^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(location)
+  if (url === null || (!absolute && !location.startsWith('/'))) return location
+  const isUpstreams = url.origin === upstream.origin || upstreamOrigins.includes(url.origin)
+  // Some backends know their public host and not that it speaks TLS.
+  const isPublic = url.protocol === 'http:' && url.host === publicUrl.host
+  if (!isUpstreams && !isPublic) return location
+  const path =
+    isUpstreams && url.pathname.startsWith(`${basePath}/`) ? prefix + url.pathname.slice(basePath.length) : url.pathname
+  return `${absolute ? publicUrl.origin : ''}${path}${url.search}${url.hash}`
 }

@@ -1,0 +1,3 @@
+import type { Dialect } from './dialect.ts'
+
+export const maven: Dialect = { name: 'maven', classify: () => ({ kind: 'unknown' }) }

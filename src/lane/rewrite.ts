@@ -1,0 +1,55 @@
+// Where fields do not cure it, a body names the upstream: a small document is read whole, its links are led through the
+// gate, and its length and entity tag are made right.
+
+import { createHash } from 'node:crypto'
+import type { Links } from '../dialects/dialect.ts'
+import { type Fields, type RequestHead, valuesOf } from '../http/head.ts'
+import type { Registry } from './route.ts'
+
+/** A document that is larger than this is not one that a registry of the ecosystem serves. */
+export const REWRITTEN_SIZE = 32 * 1024 * 1024
+
+/** Leads links to one of the upstream's origins to the gate, and leaves all others as they are. */
+export function linksOf({ publicUrl, upstream, upstreamOrigins, basePath }: Registry): Links {
+  const base = publicUrl.href.replace(/\/$/, '')
+  const origins = [upstream.origin, ...upstreamOrigins]
+
+  function lead(link: string): string {
+    const origin = origins.find(it => link === it || link.startsWith(`${it}/`))
+    if (origin === undefined) return link
+    const path = link.slice(origin.length)
+    return path.startsWith(`${basePath}/`) || path === basePath ? base + path.slice(basePath.length) : base + path
+  }
+
+  return { publicBase: base, lead }
+}
+
+/** Tells apart what the gate serves under this URL from what the upstream serves: a cache may know both. */
+function markOf({ publicUrl }: Registry): string {
+  return `-cg${createHash('sha256').update(publicUrl.href).digest('hex').slice(0, 8)}`
+}
+
+/** Entity tags of rewritten documents, RFC 9110 §8.8.3. */
+export function markTags(fields: Fields, registry: Registry): string[] {
+  const mark = markOf(registry)
+  return fields.map((text, i) => (fields[i - 1] === 'etag' && i % 2 === 1 ? text.replace(/"$/, `${mark}"`) : text))
+}
+
+/** The request for a document that will be rewritten: plain, whole, and with the upstream's own tags. */
+export function plainRequest(head: RequestHead, registry: Registry): RequestHead {
+  const mark = markOf(registry)
+  const fields: string[] = []
+  for (let i = 0; i < head.fields.length; i += 2) {
+    const name = head.fields[i] ?? ''
+    if (name !== 'accept-encoding' && name !== 'range' && name !== 'if-none-match')
+      fields.push(name, head.fields[i + 1] ?? '')
+  }
+  fields.push('accept-encoding', 'identity')
+  const tags = valuesOf(head.fields, 'if-none-match')
+    .flatMap(value => value.split(','))
+    .map(tag => tag.trim())
+    .filter(tag => tag.endsWith(`${mark}"`))
+    .map(tag => tag.replace(`${mark}"`, '"'))
+  if (tags.length > 0) fields.push('if-none-match', tags.join(', '))
+  return { ...head, fields }
+}
