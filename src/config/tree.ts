@@ -7,6 +7,7 @@
 import {
   isAlias,
   isMap,
+  isNode,
   isScalar,
   isSeq,
   type Node,
@@ -58,14 +59,15 @@ export function parseTree(text: string): Tree {
   const exhausted = errors.filter(({ code }) => code === 'RESOURCE_EXHAUSTION').slice(0, 1)
   const faults = (exhausted.length > 0 ? exhausted : errors).map(faultOf)
   const value = exhausted.length > 0 ? null : plainOf(root, faults)
+  const isBroken = faults.some(({ fatal }) => fatal)
   const keysOf = createKeyIndex()
   return {
     value,
     faults: distinct(faults),
-    sound: value !== null && !faults.some(({ fatal }) => fatal),
+    sound: value !== null && !isBroken,
     placeOf: path => placeOf(root, path, keysOf),
     placeOfKey: path => placeOfKey(root, path, keysOf),
-    secrets: [...secretNodes(root), ...secretLines(text, errors)],
+    secrets: [...secretNodes(root), ...(isBroken ? secretLines(text) : [])],
   }
 }
 
@@ -187,45 +189,65 @@ function secretNodes(root: Node | null): Stretch[] {
   const found: Stretch[] = []
   visit(root, {
     Pair(_, { key, value }) {
-      if (!isScalar(key) || !SECRET_KEY.test(textOf(key) ?? '')) return undefined
-      found.push(...secretTexts(value, textOf(key)))
+      const name = isScalar(key) ? textOf(key) : null
+      if (!isNode(key) || name === null || !SECRET_KEY.test(name)) return undefined
+      found.push(...secretTexts(value, name, endOf(key)))
       return visit.SKIP
     },
   })
   return found
 }
 
-/** @param under the key that this is the value of */
-function secretTexts(node: unknown, under: string | null | undefined): Stretch[] {
-  if (isScalar(node)) return isHarmless(node, under) ? [] : [stretchOf(node)]
-  if (isSeq(node)) return node.items.flatMap(item => secretTexts(item, under))
-  if (!isMap(node)) return []
+/**
+ * @param under the key that this is the value of
+ * @param from where that key ends
+ */
+function secretTexts(node: unknown, under: string | null, from: number): Stretch[] {
+  if (!isNode(node)) return []
+  // A token may begin like an anchor, a tag or an alias, which stand before the value's own place.
+  const bare = !isAlias(node) && node.tag === undefined && node.anchor === undefined
+  if (bare && isScalar(node)) {
+    // A token may stand behind a #, too.
+    if (textOf(node) === null) return [{ start: from + 1, end: from + 2 }]
+    if (isHarmless(node, under)) return []
+  }
+  if (!bare || !isMap<Node, Node | null>(node)) return [{ start: bare ? offsetOf(node) : from + 1, end: endOf(node) }]
   return node.items.flatMap(({ key, value }) => {
     const name = isScalar(key) ? textOf(key) : null
     // The keys of `credentials` are names of registries; elsewhere an unknown key may be a token in braces.
     const named = under === 'credentials' || (name !== null && KNOWN_WORD.test(name))
-    return [...(named || !isScalar(key) ? [] : [stretchOf(key)]), ...secretTexts(value, name)]
+    const own = named ? [] : [{ start: offsetOf(key), end: endOf(key) }]
+    return [...own, ...secretTexts(value, name, endOf(key))]
   })
 }
 
-function isHarmless(node: Scalar, under: string | null | undefined): boolean {
-  const text = textOf(node)
-  if (text === null || under === 'file' || under === 'username' || under === 'name') return true
-  return under === 'env' && VARIABLE.test(text)
+/** What is expected there and is no secret, as long as it looks like what is expected. */
+const HARMLESS = new Map([
+  ['env', VARIABLE],
+  ['file', /^/],
+  ['username', /^[\w.@+-]{1,64}$/],
+  ['name', /^[A-Za-z0-9-]{1,64}$/],
+])
+
+function isHarmless(node: Scalar, under: string | null): boolean {
+  return HARMLESS.get(under ?? '')?.test(textOf(node) ?? '') === true
 }
 
-function stretchOf(node: Scalar): Stretch {
-  const [start, , end] = node.range ?? [0, 0, 0]
-  return { start, end }
+function endOf(node: Node): number {
+  return node.range?.[1] ?? 0
 }
 
-const SECRET_LINE = /\b(?:credentials|bearer|basic|raw|header|password|value|token|secret)\b["']?\s*[:=](.*)$/gim
+const SECRET_LINE = /\b(?:bearer|basic|raw|header|password|value|token|secret)\b["']?\s*[:=].*$/gim
+/** From this word to the next key of an account that holds no secret. */
+const SECRET_BLOCK =
+  /\bcredentials?\b["']?\s*:[\s\S]*?(?=^[\s-]*(?:suspended|rights|certificates|fingerprint|public-key)\b|(?![\s\S]))/gim
 
-/** Where the YAML is broken, its structure does not tell what is whose: then the words of a line have to. */
-function secretLines(text: string, errors: readonly unknown[]): Stretch[] {
-  if (errors.length === 0) return []
-  return Array.from(text.matchAll(SECRET_LINE), match => {
-    const end = match.index + match[0].length
-    return { start: end - (match[1]?.length ?? 0), end }
-  })
+/** Where the YAML is broken, its structure does not tell what is whose: then the words have to. */
+function secretLines(text: string): Stretch[] {
+  return [SECRET_LINE, SECRET_BLOCK].flatMap(pattern => Array.from(text.matchAll(pattern), stretchOfMatch))
+}
+
+/** What stands behind the key. */
+function stretchOfMatch({ 0: words, index }: RegExpExecArray): Stretch {
+  return { start: index + words.search(/[:=]/) + 1, end: index + words.length }
 }
