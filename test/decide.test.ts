@@ -6,11 +6,12 @@ import { Secret } from '../src/accounts/secret.ts'
 import { type Action, ANY_PACKAGE, ask } from '../src/dialects/dialect.ts'
 import { npm } from '../src/dialects/npm.ts'
 import type { Origin } from '../src/http/origin.ts'
-import { decide, type Forward } from '../src/lane/decide.ts'
+import { type Decision, decide, type Forward } from '../src/lane/decide.ts'
 import { credentialOf, type Identity, identify } from '../src/lane/identity.ts'
 import type { Peer } from '../src/lane/peer.ts'
 import { type Refusal, refuse } from '../src/lane/refusals.ts'
 import type { Inspect, Registry, Route } from '../src/lane/route.ts'
+import type { Presented } from '../src/lane/tickets.ts'
 import { addressLines, upstreamHead } from '../src/lane/upstream-head.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
@@ -36,7 +37,18 @@ const origin: Origin = {
 function registry(reads: Registry['reads']): Registry {
   const publicUrl = new URL('https://registry.test')
   const upstream = new URL('http://127.0.0.1:4873')
-  return { name: 'main', dialect: npm, reads, publicUrl, upstream, origin, addressLines: addressLines(publicUrl) }
+  return {
+    name: 'main',
+    dialect: npm,
+    reads,
+    publicUrl,
+    upstream,
+    basePath: '',
+    upstreamOrigins: [],
+    origin,
+    authorize: undefined,
+    addressLines: addressLines(publicUrl),
+  }
 }
 
 function account(
@@ -69,12 +81,22 @@ function enrolment(of: Account, changes: Partial<Enrolment> = {}): Enrolment {
 
 /** @param name of the package; empty: about no package */
 function route(action: Action, name = '@acme/tool', reads: Registry['reads'] = 'certificate'): Route {
-  return { kind: 'registry', registry: registry(reads), asked: ask(action, name || undefined), inspect: undefined }
+  return {
+    kind: 'registry',
+    registry: registry(reads),
+    asked: ask(action, name || undefined),
+    upstreamTarget: '/x',
+    inspect: undefined,
+  }
 }
 
 const acme = (name: string): boolean => name.startsWith('@acme/')
 const everything = (): boolean => true
 const publisher = enrolment(account({ publish: acme }))
+
+function judge(peer: Peer, enrolled: Enrolment | undefined, asked: Route, ticket: Presented = undefined): Decision {
+  return decide({ peer, enrolment: enrolled, route: asked, ticket, now: NOW, leeway: LEEWAY })
+}
 
 type Row = readonly [name: string, peer: Peer, enrolment: Enrolment | undefined, route: Route]
 
@@ -132,7 +154,7 @@ describe('decide/ok', () => {
   ]
   for (const [name, peer, enrolled, asked, sender] of rows) {
     test(`ok/${name}`, () => {
-      const decision = decide(peer, enrolled, asked, NOW, LEEWAY)
+      const decision = judge(peer, enrolled, asked)
       assert.equal(decision.kind === 'forward' ? decision.sender.kind : decision.kind, sender)
     })
   }
@@ -219,14 +241,14 @@ describe('decide/refuse', () => {
   ]
   for (const [name, peer, enrolled, asked, refusal] of rows) {
     test(`refuse/${name}: ${refusal}`, () => {
-      const decision = decide(peer, enrolled, asked, NOW, LEEWAY)
+      const decision = judge(peer, enrolled, asked)
       assert.equal(decision.kind === 'refused' ? decision.refusal : decision.kind, refusal)
     })
   }
 
   test('each refusal tells when and which', () => {
     const sentence = (peer: Peer, enrolled: Enrolment): string => {
-      const decision = decide(peer, enrolled, route('publish'), NOW, LEEWAY)
+      const decision = judge(peer, enrolled, route('publish'))
       return decision.kind === 'refused' ? decision.sentence : ''
     }
     assert.match(
@@ -240,12 +262,18 @@ describe('decide/refuse', () => {
 
 describe('decide/inspect', () => {
   const inspect: Inspect = { candidates: ['publish', 'amend'], inspector: () => assert.fail('decide reads no body') }
-  const upload: Route = { kind: 'registry', registry: registry('public'), asked: ask('publish', '@acme/tool'), inspect }
+  const upload: Route = {
+    kind: 'registry',
+    registry: registry('public'),
+    asked: ask('publish', '@acme/tool'),
+    upstreamTarget: '/x',
+    inspect,
+  }
 
   test('R28 a body is looked at when one of its meanings may be allowed', () => {
-    assert.equal(decide(certificate, publisher, upload, NOW, LEEWAY).kind, 'inspect')
+    assert.equal(judge(certificate, publisher, upload).kind, 'inspect')
     const amender = enrolment(account({ amend: acme }))
-    assert.equal(decide(certificate, amender, upload, NOW, LEEWAY).kind, 'inspect')
+    assert.equal(judge(certificate, amender, upload).kind, 'inspect')
   })
 
   const unread: readonly [string, Peer, Enrolment | undefined, Refusal][] = [
@@ -261,7 +289,7 @@ describe('decide/inspect', () => {
   ]
   for (const [name, peer, enrolled, refusal] of unread) {
     test(`R28 the body of a client that is ${name} is never looked at`, () => {
-      const decision = decide(peer, enrolled, upload, NOW, LEEWAY)
+      const decision = judge(peer, enrolled, upload)
       assert.equal(decision.kind === 'refused' && decision.refusal, refusal)
     })
   }
@@ -289,8 +317,11 @@ describe('R01 an identity', () => {
       expectsContinue: false,
       keepAlive: true,
     } as const
-    const decision = decide(certificate, publisher, route('read'), NOW, LEEWAY) as Forward
-    assert.match(upstreamHead(head, decision.registry, decision.sender, '::1'), /\r\nauthorization: Bearer t\r\n/)
-    assert.doesNotMatch(upstreamHead(head, decision.registry, { kind: 'public' }, '::1'), /authorization/)
+    const decision = judge(certificate, publisher, route('read')) as Forward
+    assert.match(
+      upstreamHead(head, decision, decision.sender.kind === 'account' ? decision.sender.credential : undefined, '::1'),
+      /\r\nauthorization: Bearer t\r\n/,
+    )
+    assert.doesNotMatch(upstreamHead(head, decision, undefined, '::1'), /authorization/)
   })
 })

@@ -142,7 +142,12 @@ describe('R10 hop-by-hop fields', () => {
 })
 
 describe('R15 redirects', () => {
-  const registry = { publicUrl: new URL('https://registry.test:8443'), upstream: new URL('http://127.0.0.1:4873') }
+  const registry = {
+    publicUrl: new URL('https://registry.test:8443'),
+    upstream: new URL('http://127.0.0.1:4873'),
+    upstreamOrigins: [],
+    basePath: '',
+  }
   const cases: readonly [location: string, expected: string][] = [
     ['http://127.0.0.1:4873/a?b=c', 'https://registry.test:8443/a?b=c'],
     ['//127.0.0.1:4873/a', 'https://registry.test:8443/a'],

@@ -145,7 +145,7 @@ describe('what the request parser accepts', () => {
       fc.asyncProperty(input, async bytes => {
         const ours = accept(bytes)
         if (ours?.end === undefined) return
-        const head = upstreamHead(ours.head, registry, { kind: 'public' }, '192.0.2.1')
+        const head = upstreamHead(ours.head, { registry, upstreamTarget: ours.head.target }, undefined, '192.0.2.1')
         const chunked = ours.head.framing.kind === 'chunked'
         const framed = chunked ? chunks(ours.body) : ours.body
         const sent = Buffer.from(head + framed, 'latin1')

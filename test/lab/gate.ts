@@ -98,6 +98,9 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
     publicUrl: new URL(`https://${REGISTRY_HOST}`),
     upstream: new URL(options.upstream),
     upstreamCa: undefined,
+    upstreamOrigins: [],
+    upstreamHeaders: new Map(),
+    tokenService: undefined,
     reads: 'public',
     ...options.registry,
   }
