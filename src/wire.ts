@@ -5,13 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { createDirectory } from './accounts/directory.ts'
 import { openAuditLog } from './audit/log.ts'
 import type { Config, Limits, RegistryConfig } from './config/config.ts'
-import { cargo } from './dialects/cargo.ts'
-import type { Dialect } from './dialects/dialect.ts'
-import { generic } from './dialects/generic.ts'
-import { maven } from './dialects/maven.ts'
-import { npm } from './dialects/npm.ts'
-import { oci } from './dialects/oci.ts'
-import { pypi } from './dialects/pypi.ts'
+import { DIALECTS } from './dialects/table.ts'
 import type { Exchange } from './http/exchange.ts'
 import { createOrigin } from './http/origin.ts'
 import { createSweeper, type Sweeper } from './http/sweeper.ts'
@@ -37,8 +31,6 @@ export interface RunningGate {
 /** Tickets that are kept at a time; each is some hundred bytes. */
 const TICKETS = 100_000
 
-const DIALECTS: Readonly<Record<RegistryConfig['dialect'], Dialect>> = { npm, cargo, pypi, oci, maven, generic }
-
 /**
  * Starts a gate.
  *
@@ -56,7 +48,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
   const snapshot: Snapshot = {
     directory: createDirectory(config.enrolments),
     routeOf: createRouter(registries),
-    registries: new Set(registries.map(registry => registry.name)),
+    registries: new Map(registries.map(registry => [registry.name, registry])),
     limits,
   }
   const recorder = createRecorder(audit, config.audit, sweeper.now)

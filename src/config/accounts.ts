@@ -4,6 +4,8 @@ import { z } from 'zod'
 import type { Account, Credential, Enrolment, Right, Rights } from '../accounts/account.ts'
 import { compileRights, problemOfPattern } from '../accounts/rights.ts'
 import { ACTIONS, type Action } from '../dialects/dialect.ts'
+import { DIALECTS } from '../dialects/table.ts'
+import type { DialectName } from './config.ts'
 import { readCredential } from './credentials.ts'
 import { readEnrolments, refuseDuplicates } from './enrolments.ts'
 import { stands, unknownKey } from './issues.ts'
@@ -19,8 +21,8 @@ export interface People {
 }
 
 export interface AccountsContext extends Surroundings {
-  /** undefined: not known, because the other file is broken */
-  readonly registries: ReadonlySet<string> | undefined
+  /** with their dialects; undefined: not known, because the other file is broken */
+  readonly registries: ReadonlyMap<string, DialectName | undefined> | undefined
 }
 
 const top = keys({ accounts: z.unknown().optional(), 'unsafe-empty': flag.default(false) })
@@ -105,7 +107,7 @@ const BY_REGISTRY = 'a map by name of registry'
 function registriesAt(sheet: Sheet, path: Path, { registries }: AccountsContext): string[] {
   const names = keysAt(sheet, path, BY_REGISTRY)
   if (registries === undefined) return names
-  const known = registries.size === 0 ? 'there are none' : `there are: ${[...registries].join(', ')}`
+  const known = registries.size === 0 ? 'there are none' : `there are: ${[...registries.keys()].join(', ')}`
   for (const name of names) {
     if (!registries.has(name)) complain(sheet, [...path, name], `no registry has this name; ${known}`, true)
   }
@@ -127,25 +129,32 @@ async function readCredentials(
 
 function readRights(sheet: Sheet, path: Path, context: AccountsContext): ReadonlyMap<string, Rights> {
   const registries = registriesAt(sheet, path, context)
-  return new Map(registries.map(registry => [registry, readRightsFor(sheet, [...path, registry])]))
+  return new Map(
+    registries.map(registry => [
+      registry,
+      readRightsFor(sheet, [...path, registry], context.registries?.get(registry)),
+    ]),
+  )
 }
 
 /** What an account has anyhow cannot be given. */
 const GRANTED = ACTIONS.filter(action => action !== 'read')
 
-function readRightsFor(sheet: Sheet, path: Path): Rights {
+function readRightsFor(sheet: Sheet, path: Path, dialect: DialectName | undefined): Rights {
   const rights: Partial<Record<Action, Right>> = {}
   for (const key of keysAt(sheet, path, `a map with the keys ${GRANTED.join(', ')}`)) {
     const action = GRANTED.find(it => it === key)
     if (action === undefined) reportFinding(sheet, unknownKey(path, key, GRANTED))
-    else rights[action] = readRight(sheet, [...path, key])
+    else rights[action] = readRight(sheet, [...path, key], dialect)
   }
   return rights
 }
 
-function readRight(sheet: Sheet, path: Path): Right {
+/** Patterns are shown as the operator wrote them, and compared in the one form that names have in the dialect. */
+function readRight(sheet: Sheet, path: Path, dialect: DialectName | undefined): Right {
   const patterns = itemsAt(sheet, path, 'a list of package names').flatMap(item => readPattern(sheet, item))
-  return { patterns, covers: compileRights(patterns) }
+  const { normalise = (name: string) => name } = dialect === undefined ? {} : DIALECTS[dialect]
+  return { patterns, covers: compileRights(patterns.map(pattern => normalise(pattern))) }
 }
 
 function readPattern(sheet: Sheet, path: Path): string[] {

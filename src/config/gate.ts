@@ -3,7 +3,7 @@
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { isDroppedFromRequest, isSetByGate } from '../lane/fields.ts'
-import { type Config, DIALECT_NAMES, type Limits, type RegistryConfig } from './config.ts'
+import { type Config, DIALECT_NAMES, type DialectName, type Limits, type RegistryConfig } from './config.ts'
 import { unknownKey } from './issues.ts'
 import { expectedLimit, LIMIT_KEYS, limitNameOf, limitsWith, readLimit } from './limits.ts'
 import { certificateOf, listener, readListeners, readPem } from './listeners.ts'
@@ -51,10 +51,15 @@ export function accountsFileOf(sheet: Sheet): string | undefined {
   return typeof named === 'string' ? besides(sheet.file, named) : undefined
 }
 
-/** The names of registries that the accounts may speak of; undefined when the sheet cannot tell. */
-export function registryNamesOf(sheet: Sheet): ReadonlySet<string> | undefined {
+/**
+ * The registries that the accounts may speak of, with their dialects as far as they can be told; undefined when the
+ * sheet cannot tell.
+ */
+export function dialectsOf(sheet: Sheet): ReadonlyMap<string, DialectName | undefined> | undefined {
   const registries = sheet.sound ? sheet.at(['registries']) : undefined
-  return typeof registries === 'object' && registries !== null ? new Set(Object.keys(registries)) : undefined
+  if (typeof registries !== 'object' || registries === null) return undefined
+  const dialectAt = (name: string) => DIALECT_NAMES.find(it => it === sheet.at(['registries', name, 'dialect']))
+  return new Map(Object.keys(registries).map(name => [name, dialectAt(name)]))
 }
 
 function besides(file: string, path: string): string {

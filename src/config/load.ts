@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { readAccounts } from './accounts.ts'
 import type { Loaded, Problem } from './config.ts'
 import { deepFreeze } from './freeze.ts'
-import { accountsFileOf, readGate, registryNamesOf } from './gate.ts'
+import { accountsFileOf, dialectsOf, readGate } from './gate.ts'
 import { complain, openSheet, type Sheet } from './sheet.ts'
 import { quote } from './values.ts'
 
@@ -25,7 +25,7 @@ export async function loadConfig(file: string, env: NodeJS.ProcessEnv): Promise<
     ? await readAccounts(accounts, {
         env,
         directory: dirname(resolve(accounts.file)),
-        registries: registryNamesOf(sheet),
+        registries: dialectsOf(sheet),
       })
     : undefined
   const problems = [...sheet.problems(), ...(accounts?.problems() ?? [])]

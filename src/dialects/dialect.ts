@@ -75,6 +75,11 @@ export interface Dialect {
   readonly name: string
   /** Called with a target whose segments are decoded; the same request always gives the same answer. */
   classify(method: Method, target: Target): Classified
+  /**
+   * The one form of a name in which requests, rights and tickets are compared; `classify` gives names in it. It is
+   * applied to the operator's patterns too, so it leaves `*` and `/` alone. Absent: a name has one spelling.
+   */
+  normalise?(name: string): string
   /** The status of a refusal, where clients of the ecosystem misunderstand the usual one. */
   refusalStatus?(status: number, target: Target): number
 }

@@ -11,6 +11,7 @@ import { refusalOfAbort } from './peek.ts'
 import type { Peer } from './peer.ts'
 import { type Outcome, outcomeOf } from './record.ts'
 import { instant, type Refused, refuse } from './refusals.ts'
+import type { Registry } from './route.ts'
 import type { TicketBinding, TicketOffice } from './tickets.ts'
 
 export interface DeskJob {
@@ -23,8 +24,8 @@ export interface DeskJob {
   readonly drain: number
   readonly answerRefusal: (refused: Refused) => void
   readonly tickets: TicketOffice
-  /** the names that a ticket may be for */
-  readonly registries: ReadonlySet<string>
+  /** that a ticket may be for, by name */
+  readonly registries: ReadonlyMap<string, Registry>
   /** lifetimes of tickets, ms */
   readonly limits: { readonly ticket: number; readonly readTicket: number }
   /** ms since the epoch */
@@ -66,9 +67,9 @@ async function giveTicket(job: DeskJob): Promise<Outcome> {
   if (standing.kind === 'refused') return refuseWith(job, standing)
   const read = await readRequest(job.exchange)
   if (read.kind === 'refused') return refuseWith(job, read)
-  const { binding } = read
-  if (!job.registries.has(binding.registry))
-    return refuseWith(job, refuse('ticket-malformed', 'there is no such registry'))
+  const registry = job.registries.get(read.binding.registry)
+  if (registry === undefined) return refuseWith(job, refuse('ticket-malformed', 'there is no such registry'))
+  const binding = withName(read.binding, registry)
   const missing =
     binding.action === 'read' ? undefined : missingRight(standing, binding.registry, binding.action, binding.package)
   if (missing !== undefined) return refuseWith(job, missing)
@@ -76,6 +77,12 @@ async function giveTicket(job: DeskJob): Promise<Outcome> {
   const expires = job.time + lifetime
   const ticket = job.tickets.issue({ kind: 'ticket', peer: standing.peer, binding, expires })
   return say(job, 201, { ticket, expires: new Date(expires).toISOString(), ...binding })
+}
+
+/** Clients write a name as its owner does, requests are compared in the one form that the dialect gives names. */
+function withName(binding: TicketBinding, { dialect }: Registry): TicketBinding {
+  const { package: name } = binding
+  return { ...binding, package: name === undefined ? undefined : (dialect.normalise?.(name) ?? name) }
 }
 
 type ReadRequest = { readonly kind: 'binding'; readonly binding: TicketBinding } | Refused

@@ -13,15 +13,15 @@ import { type Peeked, peek } from './peek.ts'
 import type { Peer } from './peer.ts'
 import { type Entry, type Outcome, outcomeOf, type Recorder } from './record.ts'
 import { type Refused, refuse } from './refusals.ts'
-import type { Route, Router } from './route.ts'
+import type { Registry, Route, Router } from './route.ts'
 import type { TicketOffice } from './tickets.ts'
 
 /** What the gate knows at the moment; replaced as a whole when the configuration changes. */
 export interface Snapshot {
   readonly directory: Directory
   readonly routeOf: Router
-  /** the names of all registries */
-  readonly registries: ReadonlySet<string>
+  /** by name */
+  readonly registries: ReadonlyMap<string, Registry>
   readonly limits: GatewayLimits
 }
 
