@@ -61,6 +61,8 @@ export interface GateOptions {
   /** further registries beside the one at registry.test */
   readonly others?: readonly RegistryConfig[]
   readonly limits?: Partial<Limits>
+  /** where to listen, for real clients, whose public URL has to name it; otherwise a free one */
+  readonly port?: number
   readonly minimumTls?: Config['minimumTls']
   readonly publicReads?: boolean
   readonly auditFile?: string
@@ -76,6 +78,8 @@ export interface LogLine {
 
 export interface TestGate {
   readonly port: number
+  /** PEM: what clients have to trust */
+  readonly serverCertificate: string
   readonly gate: RunningGate
   readonly logged: readonly LogLine[]
   /** The audit lines so far; closes nothing. */
@@ -107,7 +111,12 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   const gate = await startGate(
     {
       listen: [
-        { host: '127.0.0.1', port: 0, certificate: Buffer.from(server.certificate), key: Buffer.from(server.key) },
+        {
+          host: '127.0.0.1',
+          port: options.port ?? 0,
+          certificate: Buffer.from(server.certificate),
+          key: Buffer.from(server.key),
+        },
       ],
       minimumTls: options.minimumTls ?? 'TLSv1.2',
       registries: [main, ...(options.others ?? [])],
@@ -122,7 +131,14 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   t.after(() => gate.kill())
   const [address] = gate.addresses
   if (address === undefined) throw new Error('the gate listens nowhere')
-  return { port: address.port, gate, logged, auditFile, audit: () => readLines(auditFile) }
+  return {
+    port: address.port,
+    serverCertificate: server.certificate,
+    gate,
+    logged,
+    auditFile,
+    audit: () => readLines(auditFile),
+  }
 }
 
 async function readLines(file: string): Promise<readonly Record<string, unknown>[]> {
