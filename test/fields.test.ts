@@ -54,6 +54,7 @@ describe('R06 what a client says of who it is', () => {
     'Private-Token',
     'X-HTTP-Method-Override',
     'X-Original-URL',
+    'X-Explode-Archive',
     'Certgate-Account',
   ]
   test('R06 never arrives, in any spelling', async t => {

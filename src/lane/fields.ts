@@ -50,6 +50,9 @@ const CLAIMS = [
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  // Artifactory would unpack one upload to many paths, of which only the first was judged.
+  'x-explode-archive',
+  'x-explode-archive-atomic',
 ]
 
 const CLAIM_PREFIXES = [
