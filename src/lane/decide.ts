@@ -6,7 +6,7 @@ import { credentialOf, type Identity, identify } from './identity.ts'
 import type { Peer } from './peer.ts'
 import { type Refused, refuse } from './refusals.ts'
 import type { Inspect, Registry, RegistryRoute, Route } from './route.ts'
-import { differenceFrom, type Presented, type Ticket } from './tickets.ts'
+import { differenceFrom, type Presented, type Ticket, type TicketBinding } from './tickets.ts'
 
 /** As whom a request goes upstream. */
 export type Sender =
@@ -55,13 +55,19 @@ export function decide({ peer, enrolment, route, ticket, now, leeway }: Question
   return ticket?.kind === 'ticket' ? withTicket(decision, ticket, route) : decision
 }
 
-/** What a ticket is for is compared as far as it is known; after the body was looked at, once more. */
+/** What a ticket is for is compared as far as it is known; after the body was looked at, once more (R28). */
 function withTicket(decision: Decision, ticket: Ticket, { registry, asked, inspect }: RegistryRoute): Decision {
   if (decision.kind !== 'forward' && decision.kind !== 'inspect') return decision
-  const known = inspect === undefined ? asked : { ...ticket.binding, personal: false }
+  const known = inspect === undefined ? asked : bestCase(ticket.binding, asked, inspect)
   const difference = differenceFrom(ticket.binding, registry.name, known)
   if (difference !== undefined) return difference
   return decision.kind === 'forward' ? { ...decision, ticket } : decision
+}
+
+/** What a body may turn out to ask: what its ticket is for, unless the head denies that already. */
+function bestCase(binding: TicketBinding, asked: Asked, { candidates }: Inspect): TicketBinding {
+  const action = candidates.includes(binding.action) ? binding.action : asked.action
+  return { ...binding, action, package: asked.package ?? binding.package }
 }
 
 const PUBLIC: Sender = Object.freeze({ kind: 'public' })
