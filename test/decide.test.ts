@@ -87,6 +87,7 @@ function route(action: Action, name = '@acme/tool', reads: Registry['reads'] = '
     asked: ask(action, name || undefined),
     upstreamTarget: '/x',
     inspect: undefined,
+    refusalStatus: status => status,
   }
 }
 
@@ -268,6 +269,7 @@ describe('decide/inspect', () => {
     asked: ask('publish', '@acme/tool'),
     upstreamTarget: '/x',
     inspect,
+    refusalStatus: status => status,
   }
 
   test('R28 a body is looked at when one of its meanings may be allowed', () => {

@@ -24,8 +24,8 @@ export interface ForwardJob {
   readonly id: string
   /** the client's address */
   readonly address: string
-  /** says a refusal to the client, once, while no answer has begun */
-  readonly answerRefusal: (refused: Refused) => void
+  /** Says a refusal to the client, once, while no answer has begun. @returns it as it was said */
+  readonly answerRefusal: (refused: Refused) => Refused
   /** bytes of a request that are still read after an early answer */
   readonly drain: number
 }
@@ -60,8 +60,8 @@ export function forward(job: ForwardJob): Promise<Outcome> {
     over = true
     upstream?.cancel()
     if (answered) exchange.cut()
-    else job.answerRefusal(refused)
-    settle({ status: answered ? (response?.status ?? 0) : refused.status, refused, cause, unsent: 0 })
+    const status = answered ? (response?.status ?? 0) : job.answerRefusal(refused).status
+    settle({ status, refused, cause, unsent: 0 })
   }
 
   async function start(): Promise<void> {

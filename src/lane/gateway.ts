@@ -91,7 +91,7 @@ async function serve(gateway: Gateway, client: Client, exchange: Exchange, id: s
   const decision = spendTicket(gateway.tickets, exchange, judgement.decision)
   const facts = { id, started, address: client.address, route, exchange, ...judgement }
   const entry = gateway.recorder.open(facts, decision)
-  const outcome = await carryOut(gateway, { client, exchange, id, entry, ...judgement }, decision, peeked)
+  const outcome = await carryOut(gateway, { client, exchange, id, entry, route, ...judgement }, decision, peeked)
   await entry.complete(outcome)
   report(gateway, id, route, outcome)
 }
@@ -129,17 +129,22 @@ interface Case extends Pick<Judgement, 'enrolment' | 'peer' | 'time'> {
   readonly exchange: Exchange
   readonly id: string
   readonly entry: Entry
+  readonly route: Route
 }
 
 function carryOut(
   gateway: Gateway,
-  { client, exchange, id, entry, enrolment, peer, time }: Case,
+  { client, exchange, id, entry, route, enrolment, peer, time }: Case,
   decision: Decision,
   peeked: Peeked | undefined,
 ): Promise<Outcome> | Outcome {
   const { limits, registries } = gateway.snapshot()
   const drain = enrolment === undefined ? limits.drainSizeUnknown : limits.drainSize
-  const refuseWith = (refused: Refused): void => answerRefusal(exchange, refused, id, drain)
+  const refuseWith = (refused: Refused): Refused => {
+    const said = route.kind === 'registry' ? { ...refused, status: route.refusalStatus(refused.status) } : refused
+    answerRefusal(exchange, said, id, drain)
+    return said
+  }
   switch (decision.kind) {
     case 'forward': {
       const { address } = client
@@ -161,8 +166,7 @@ function carryOut(
       })
     }
     case 'refused':
-      refuseWith(decision)
-      return outcomeOf(decision)
+      return outcomeOf(refuseWith(decision))
     case 'inspect':
       throw new Error('a route that was inspected asks to be inspected again')
   }

@@ -50,6 +50,8 @@ export interface RegistryRoute {
   readonly upstreamTarget: string
   /** undefined when `asked` is the whole truth */
   readonly inspect: Inspect | undefined
+  /** the status with which clients of the ecosystem understand a refusal of this request */
+  readonly refusalStatus: (status: number) => number
 }
 
 export type Route = RegistryRoute | { readonly kind: 'desk'; readonly endpoint: string } | Refused
@@ -116,7 +118,9 @@ function classify(registry: Registry, head: RequestHead, target: Target): Route 
   if (classified.kind === 'inspect' && isEncoded(head)) return refuse('upload-encoded')
   const { asked } = classified
   const inspect = classified.kind === 'inspect' ? classified : undefined
-  return { kind: 'registry', registry, asked, upstreamTarget: `${registry.basePath}${target.raw}`, inspect }
+  const upstreamTarget = `${registry.basePath}${target.raw}`
+  const refusalStatus = (status: number) => registry.dialect.refusalStatus?.(status, target) ?? status
+  return { kind: 'registry', registry, asked, upstreamTarget, inspect, refusalStatus }
 }
 
 function isEncoded(head: RequestHead): boolean {
