@@ -1,7 +1,7 @@
 // What the lane knows of an ecosystem: a dialect turns a request into what is asked of which package. Pure functions
 // and tables; nothing here sees a socket, a clock or an account.
 
-import type { Method } from '../http/head.ts'
+import type { Fields, Method } from '../http/head.ts'
 import type { Target } from '../http/target.ts'
 
 /**
@@ -73,8 +73,12 @@ export type Classified =
 
 export interface Dialect {
   readonly name: string
-  /** Called with a target whose segments are decoded; the same request always gives the same answer. */
-  classify(method: Method, target: Target): Classified
+  /**
+   * Called with a target whose segments are decoded; the same request always gives the same answer.
+   *
+   * @param fields of the request head, for whoever has to know how a body is written
+   */
+  classify(method: Method, target: Target, fields?: Fields): Classified
   /**
    * The one form of a name in which requests, rights and tickets are compared; `classify` gives names in it. It is
    * applied to the operator's patterns too, so it leaves `*` and `/` alone. Absent: a name has one spelling.

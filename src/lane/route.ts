@@ -113,7 +113,7 @@ function isConsistent(hostname: string, servername: string | undefined, names: n
 }
 
 function classify(registry: Registry, head: RequestHead, target: Target): Route {
-  const classified = registry.dialect.classify(head.method, target)
+  const classified = registry.dialect.classify(head.method, target, head.fields)
   if (classified.kind === 'unknown') return refuse('route-unknown', registry.dialect.name)
   if (classified.kind === 'inspect' && isEncoded(head)) return refuse('upload-encoded')
   const { asked } = classified
