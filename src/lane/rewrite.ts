@@ -24,9 +24,9 @@ export function linksOf({ publicUrl, upstream, upstreamOrigins, basePath }: Regi
   return { publicBase: base, lead }
 }
 
-/** Tells apart what the gate serves under this URL from what the upstream serves: a cache may know both. */
-function markOf({ publicUrl }: Registry): string {
-  return `-cg${createHash('sha256').update(publicUrl.href).digest('hex').slice(0, 8)}`
+/** Tells apart what the gate serves here, by its present configuration, from what the upstream serves. */
+function markOf({ publicUrl, reads }: Registry): string {
+  return `-cg${createHash('sha256').update(`${reads} ${publicUrl.href}`).digest('hex').slice(0, 8)}`
 }
 
 /** Entity tags of rewritten documents, RFC 9110 §8.8.3. */
@@ -35,14 +35,19 @@ export function markTags(fields: Fields, registry: Registry): string[] {
   return fields.map((text, i) => (fields[i - 1] === 'etag' && i % 2 === 1 ? text.replace(/"$/, `${mark}"`) : text))
 }
 
+/**
+ * What the gate answers itself, or what says nothing about the document as it is served: when the upstream changed its
+ * own tells nothing about the gate's configuration, which is in the mark of a tag.
+ */
+const NOT_ASKED = ['accept-encoding', 'range', 'if-range', 'if-none-match', 'if-modified-since']
+
 /** The request for a document that will be rewritten: plain, whole, and with the upstream's own tags. */
 export function plainRequest(head: RequestHead, registry: Registry): RequestHead {
   const mark = markOf(registry)
   const fields: string[] = []
   for (let i = 0; i < head.fields.length; i += 2) {
     const name = head.fields[i] ?? ''
-    if (name !== 'accept-encoding' && name !== 'range' && name !== 'if-none-match')
-      fields.push(name, head.fields[i + 1] ?? '')
+    if (!NOT_ASKED.includes(name)) fields.push(name, head.fields[i + 1] ?? '')
   }
   fields.push('accept-encoding', 'identity')
   const tags = valuesOf(head.fields, 'if-none-match')

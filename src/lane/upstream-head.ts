@@ -66,8 +66,9 @@ export function clientResponse(request: RequestHead, head: ResponseHead, decisio
   const fields = sender.kind === 'account' ? withPrivacy(marked, asked.personal) : marked
   fields.push('certgate-request-id', id)
   const framing = clientFraming(head)
-  // Where no body follows, the length is a statement about the body that a GET would have had.
-  const [length] = framing.kind === 'none' ? valuesOf(head.fields, 'content-length') : []
+  // Where no body follows, the length is a statement about the body that a GET would have had: not the upstream's.
+  const silent = framing.kind === 'none' && asked.rewrite === undefined
+  const [length] = silent ? valuesOf(head.fields, 'content-length') : []
   if (length !== undefined && (request.method === 'HEAD' || head.status === 304)) fields.push('content-length', length)
   return { status: head.status, reason: head.reason, fields, framing }
 }
