@@ -28,6 +28,8 @@ export interface Asked {
   readonly personal: boolean
   /** how the body of a successful answer is made right; undefined: it passes as it is */
   readonly rewrite?: Rewrite | undefined
+  /** The same, but needed only where the backend cannot know the address that its links have to have. */
+  readonly relink?: Rewrite | undefined
 }
 
 /** How links in a document become links to the gate. */

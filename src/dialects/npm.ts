@@ -3,12 +3,13 @@
 
 import type { Method } from '../http/head.ts'
 import type { Target } from '../http/target.ts'
-import { type Action, type Asked, ask, type Classified, type Dialect } from './dialect.ts'
+import { type Action, type Asked, ask, type Classified, type Dialect, type Rewrite } from './dialect.ts'
 import { createDocumentInspector } from './npm-document.ts'
+import { leadTarballs } from './npm-links.ts'
 import { compileRoutes, type RouteRow, type Template } from './routes.ts'
 
 type Meaning =
-  | { readonly kind: 'action'; readonly action: Action; readonly personal: boolean }
+  | { readonly kind: 'action'; readonly action: Action; readonly personal: boolean; readonly relink?: Rewrite }
   /** a package document; what it does to the package is one of these */
   | { readonly kind: 'document'; readonly candidates: readonly Action[] }
 
@@ -20,6 +21,11 @@ function row(methods: readonly Method[], action: Action, template: Template): Ro
 
 function personal(template: Template): RouteRow<Meaning> {
   return { methods: READ, template, meaning: { kind: 'action', action: 'read', personal: true } }
+}
+
+/** A document that links to tarballs. */
+function linked(template: Template): RouteRow<Meaning> {
+  return { methods: READ, template, meaning: { kind: 'action', action: 'read', personal: false, relink: leadTarballs } }
 }
 
 function document(template: Template, candidates: readonly Action[]): RouteRow<Meaning> {
@@ -58,8 +64,8 @@ const matchRoute = compileRoutes<Meaning>([
   row(READ, 'read', '/-/package/{name}/collaborators'),
   row(['POST'], 'own', '/-/package/{name}/access'),
 
-  row(READ, 'read', '/{name}'),
-  row(READ, 'read', '/{name}/{version}'),
+  linked('/{name}'),
+  linked('/{name}/{version}'),
   row(READ, 'read', '/{name}/-/{file}'),
   document('/{name}', ['publish', 'amend']),
   document('/{name}/-rev/{revision}', ['withdraw', 'own']),
@@ -112,7 +118,8 @@ function joinScopes(segments: readonly string[]): readonly string[] | undefined 
 function askedOf(meaning: Extract<Meaning, { kind: 'action' }>, parameters: ReadonlyMap<string, string>): Asked {
   const name = parameters.get('name')
   const version = parameters.get('version') ?? versionOf(name, parameters.get('file'))
-  return { action: meaning.action, package: name, version, digest: undefined, personal: meaning.personal }
+  const { action, personal, relink } = meaning
+  return { action, package: name, version, digest: undefined, personal, relink }
 }
 
 /** `@acme/tool` and `tool-1.2.3.tgz` → `1.2.3` */

@@ -30,6 +30,11 @@ export function valuesOf(fields: Fields, name: string): string[] {
   return values
 }
 
+/** Whether a body is not what it stands for: compressed, say. */
+export function isEncoded(fields: Fields): boolean {
+  return valuesOf(fields, 'content-encoding').some(coding => coding.toLowerCase() !== 'identity')
+}
+
 export interface RequestHead {
   readonly method: Method
   /** origin-form, as received; only octets of RFC 3986 */

@@ -4,7 +4,7 @@
 import type { Credential } from '../accounts/account.ts'
 import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
-import type { Method, ResponseHead } from '../http/head.ts'
+import { isEncoded, type Method, type ResponseHead } from '../http/head.ts'
 import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
 import type { Forward, Sender } from './decide.ts'
 import { type Peeked, refusalOfAbort } from './peek.ts'
@@ -120,6 +120,8 @@ export function forward(job: ForwardJob): Promise<Outcome> {
     rewrite = head.status === 200 && exchange.head.method !== 'HEAD' ? asked.rewrite : undefined
     // An answer before the end of the request: the rest of the upload is of no use to anybody.
     if (!uploaded) exchange.pause()
+    if (rewrite !== undefined && isEncoded(head.fields))
+      return stop(refuse('upstream-malformed'), 'its document is compressed, though it was asked for as it is')
     if (change || rewrite !== undefined) heldAnswer = []
     else letOut(response)
   }

@@ -9,30 +9,74 @@ import type { Registry } from './route.ts'
 /** A document that is larger than this is not one that a registry of the ecosystem serves. */
 export const REWRITTEN_SIZE = 32 * 1024 * 1024
 
-/** Leads links to one of the upstream's origins to the gate, and leaves all others as they are. */
-export function linksOf({ publicUrl, upstream, upstreamOrigins, basePath }: Registry): Links {
-  const base = publicUrl.href.replace(/\/$/, '')
-  const origins = [upstream.origin, ...upstreamOrigins]
+/** What tells where a backend thinks it is, and where it is. */
+export type Places = Pick<Registry, 'publicUrl' | 'upstream' | 'upstreamOrigins' | 'basePath'>
+
+/**
+ * The path at the gate of what a backend names in its own terms: by its own address, by a further origin of the
+ * operator's list, or by the public host that it was told of, with or without knowing of TLS and of the gate's prefix.
+ *
+ * @param origin of the link
+ * @param path what follows it
+ * @returns undefined when it leads elsewhere
+ */
+export function pathAtGate(places: Places, origin: URL, path: string): string | undefined {
+  const { publicUrl, upstream, upstreamOrigins, basePath } = places
+  const prefix = publicUrl.pathname.slice(0, -1)
+  const knowsHost = /^https?:$/.test(origin.protocol) && origin.host === publicUrl.host
+  if (!knowsHost && origin.origin !== upstream.origin && !upstreamOrigins.includes(origin.origin)) return undefined
+  const knowsPrefix = knowsHost && isBelow(path, prefix)
+  // Of two paths that both fit, the longer one was meant.
+  if (knowsPrefix && prefix.length >= basePath.length) return path
+  if (isBelow(path, basePath)) return prefix + path.slice(basePath.length)
+  return knowsHost ? path : prefix + path
+}
+
+function isBelow(path: string, base: string): boolean {
+  return base === '' || path === base || path.startsWith(`${base}/`)
+}
+
+/** Leads links that a backend writes to itself to the gate, and leaves all others as they are. */
+export function linksOf(registry: Places): Links {
+  const { publicUrl, upstream } = registry
 
   function lead(link: string): string {
-    const origin = origins.find(it => link === it || link.startsWith(`${it}/`))
-    if (origin === undefined) return link
-    const path = link.slice(origin.length)
-    return path.startsWith(`${basePath}/`) || path === basePath ? base + path.slice(basePath.length) : base + path
+    const [, authority, path = ''] = /^((?:https?:)?\/\/[^/?#]+)(.*)$/is.exec(link) ?? []
+    const origin = authority === undefined ? null : URL.parse(authority, upstream)
+    const led = origin === null ? undefined : pathAtGate(registry, origin, path)
+    return led === undefined ? link : publicUrl.origin + led
   }
 
-  return { publicBase: base, lead }
+  return { publicBase: publicUrl.href.replace(/\/$/, ''), lead }
+}
+
+/**
+ * Whether links that a backend writes by the host it was told of are wrong: it knows nothing of the gate's prefix, or
+ * takes its name from somewhere else.
+ */
+export function isDisplaced({ publicUrl, upstream, upstreamOrigins }: Places): boolean {
+  return publicUrl.pathname !== upstream.pathname || upstreamOrigins.length > 0
 }
 
 /** Tells apart what the gate serves here, by its present configuration, from what the upstream serves. */
-function markOf({ publicUrl, reads }: Registry): string {
-  return `-cg${createHash('sha256').update(`${reads} ${publicUrl.href}`).digest('hex').slice(0, 8)}`
+function markOf({ publicUrl, reads, basePath, upstreamOrigins }: Registry): string {
+  const configuration = JSON.stringify([publicUrl.href, reads, basePath, upstreamOrigins])
+  return `-cg${createHash('sha256').update(configuration).digest('hex').slice(0, 8)}`
 }
 
-/** Entity tags of rewritten documents, RFC 9110 §8.8.3. */
-export function markTags(fields: Fields, registry: Registry): string[] {
+/** What the upstream says of its own bytes; nobody gets to see those. */
+const OF_THE_BYTES = ['accept-ranges', 'content-md5', 'digest', 'content-digest', 'repr-digest']
+
+/** The fields of a rewritten document; its entity tag is marked (RFC 9110 §8.8.3). */
+export function rewrittenFields(fields: Fields, registry: Registry): string[] {
   const mark = markOf(registry)
-  return fields.map((text, i) => (fields[i - 1] === 'etag' && i % 2 === 1 ? text.replace(/"$/, `${mark}"`) : text))
+  const kept: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? ''
+    const value = fields[i + 1] ?? ''
+    if (!OF_THE_BYTES.includes(name)) kept.push(name, name === 'etag' ? value.replace(/"$/, `${mark}"`) : value)
+  }
+  return kept
 }
 
 /**
@@ -53,7 +97,7 @@ export function plainRequest(head: RequestHead, registry: Registry): RequestHead
   const tags = valuesOf(head.fields, 'if-none-match')
     .flatMap(value => value.split(','))
     .map(tag => tag.trim())
-    .filter(tag => tag.endsWith(`${mark}"`))
+    .filter(tag => /^(?:W\/)?"[^"]*"$/.test(tag) && tag.endsWith(`${mark}"`))
     .map(tag => tag.replace(`${mark}"`, '"'))
   if (tags.length > 0) fields.push('if-none-match', tags.join(', '))
   return { ...head, fields }

@@ -4,11 +4,12 @@
 import { isIP } from 'node:net'
 import type { Credential } from '../accounts/account.ts'
 import type { Action, Asked, Dialect, Inspector } from '../dialects/dialect.ts'
-import { type Method, type RequestHead, valuesOf } from '../http/head.ts'
+import { isEncoded, type Method, type RequestHead } from '../http/head.ts'
 import type { Origin } from '../http/origin.ts'
 import { parseTarget, type Target } from '../http/target.ts'
 import { isSetByGate } from './fields.ts'
 import { type Refused, refuse } from './refusals.ts'
+import { isDisplaced } from './rewrite.ts'
 
 /** A backend as the lane sees it. */
 export interface Registry {
@@ -85,13 +86,15 @@ export function createRouter(registries: readonly Registry[]): Router {
 
 /** @param prefix a path of plain characters that ends in a slash; compared as it was sent, so that nothing is decoded twice */
 function isUnder(raw: string, prefix: string): boolean {
-  return raw.startsWith(prefix) || raw === prefix.slice(0, -1)
+  const bare = prefix.slice(0, -1)
+  return raw.startsWith(prefix) || raw === bare || raw.startsWith(`${bare}?`)
 }
 
 function below(target: Target, prefix: string): Target {
   if (prefix === '/') return target
   const depth = prefix.split('/').length - 2
-  return { ...target, raw: `/${target.raw.slice(prefix.length)}`, segments: target.segments.slice(depth) }
+  const rest = target.raw.slice(prefix.length - 1)
+  return { ...target, raw: rest.startsWith('/') ? rest : `/${rest}`, segments: target.segments.slice(depth) }
 }
 
 /** Lower case, without a trailing dot, with the port: `B.Test.` is `b.test:443` (CVE-2022-23632). */
@@ -115,14 +118,14 @@ function isConsistent(hostname: string, servername: string | undefined, names: n
 function classify(registry: Registry, head: RequestHead, target: Target): Route {
   const classified = registry.dialect.classify(head.method, target, head.fields)
   if (classified.kind === 'unknown') return refuse('route-unknown', registry.dialect.name)
-  if (classified.kind === 'inspect' && isEncoded(head)) return refuse('upload-encoded')
-  const { asked } = classified
+  if (classified.kind === 'inspect' && isEncoded(head.fields)) return refuse('upload-encoded')
+  const asked = withLinks(classified.asked, registry)
   const inspect = classified.kind === 'inspect' ? classified : undefined
   const upstreamTarget = `${registry.basePath}${target.raw}`
   const refusalStatus = (status: number) => registry.dialect.refusalStatus?.(status, target) ?? status
   return { kind: 'registry', registry, asked, upstreamTarget, inspect, refusalStatus }
 }
 
-function isEncoded(head: RequestHead): boolean {
-  return valuesOf(head.fields, 'content-encoding').some(coding => coding.toLowerCase() !== 'identity')
+function withLinks(asked: Asked, registry: Registry): Asked {
+  return asked.relink !== undefined && isDisplaced(registry) ? { ...asked, rewrite: asked.relink } : asked
 }

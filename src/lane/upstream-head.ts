@@ -6,8 +6,7 @@ import type { Framing, RequestHead, ResponseHead } from '../http/head.ts'
 import { CHUNKED, NO_BODY, valuesOf } from '../http/head.ts'
 import type { Forward } from './decide.ts'
 import { requestLines, responseFields, withPrivacy } from './fields.ts'
-import { markTags } from './rewrite.ts'
-import type { Registry } from './route.ts'
+import { type Places, pathAtGate, rewrittenFields } from './rewrite.ts'
 
 /**
  * The fields by which a backend learns its public address, so that the links it writes lead through the gate.
@@ -62,7 +61,7 @@ function framingLine(head: RequestHead): string {
 export function clientResponse(request: RequestHead, head: ResponseHead, decision: Forward, id: string): Response {
   const { registry, asked, sender } = decision
   const kept = responseFields(head, location => publicLocation(location, registry))
-  const marked = asked.rewrite === undefined ? kept : markTags(kept, registry)
+  const marked = asked.rewrite === undefined ? kept : rewrittenFields(kept, registry)
   const fields = sender.kind === 'account' ? withPrivacy(marked, asked.personal) : marked
   fields.push('certgate-request-id', id)
   const framing = clientFraming(head)
@@ -82,20 +81,10 @@ function clientFraming(head: ResponseHead): Framing {
  * A redirect within the upstream leads through the gate; one to another host, such as a blob store, passes as it is
  * and is never followed with the credential (R15).
  */
-export function publicLocation(
-  location: string,
-  registry: Pick<Registry, 'publicUrl' | 'upstream' | 'upstreamOrigins' | 'basePath'>,
-): string {
-  const { publicUrl, upstream, upstreamOrigins, basePath } = registry
-  const prefix = publicUrl.pathname.slice(0, -1)
-  const url = URL.parse(location, upstream.origin)
+export function publicLocation(location: string, places: Places): string {
   const absolute = /^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(location)
-  if (url === null || (!absolute && !location.startsWith('/'))) return location
-  const isUpstreams = url.origin === upstream.origin || upstreamOrigins.includes(url.origin)
-  // Some backends know their public host and not that it speaks TLS.
-  const isPublic = url.protocol === 'http:' && url.host === publicUrl.host
-  if (!isUpstreams && !isPublic) return location
-  const path =
-    isUpstreams && url.pathname.startsWith(`${basePath}/`) ? prefix + url.pathname.slice(basePath.length) : url.pathname
-  return `${absolute ? publicUrl.origin : ''}${path}${url.search}${url.hash}`
+  const url = absolute || location.startsWith('/') ? URL.parse(location, places.upstream.origin) : null
+  const path = url === null ? undefined : pathAtGate(places, url, url.pathname)
+  if (url === null || path === undefined) return location
+  return `${absolute ? places.publicUrl.origin : ''}${path}${url.search}${url.hash}`
 }
