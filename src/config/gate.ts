@@ -2,7 +2,7 @@
 
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { z } from 'zod'
-import { isDroppedFromRequest, isSetByGate } from '../lane/fields.ts'
+import { isDroppedFromRequest, isHopByHop, isSetByGate } from '../lane/fields.ts'
 import { type Config, DIALECT_NAMES, type DialectName, type Limits, type RegistryConfig } from './config.ts'
 import { unknownKey } from './issues.ts'
 import { expectedLimit, LIMIT_KEYS, limitNameOf, limitsWith, readLimit } from './limits.ts'
@@ -162,7 +162,7 @@ function readHeaders(sheet: Sheet, path: Path, headers: Readonly<Record<string, 
 
 function problemOfHeader(name: string, value: string): string | undefined {
   if (!/^[a-z0-9-]+$/.test(name)) return 'this is not the name of a header: letters, digits and hyphens'
-  if (isSetByGate(name) || !isDroppedFromRequest(name)) {
+  if (isSetByGate(name) || isHopByHop(name) || !isDroppedFromRequest(name)) {
     return 'this header is not one that the gate keeps from clients, or it sets it itself; only such as X-Outside-Url may stand here'
   }
   return /^[\x20-\x7e]+$/.test(value) ? undefined : 'the value holds something else than visible ASCII'

@@ -94,6 +94,11 @@ export function isSetByGate(name: string): boolean {
   return name === 'authorization' || name === 'host' || name.startsWith('x-forwarded-')
 }
 
+/** Whether a field is about one connection or frames a message, so that nobody but the engine sets it. */
+export function isHopByHop(name: string): boolean {
+  return HOP_BY_HOP.includes(name) || name === 'expect'
+}
+
 /** Whether a client's field stays behind. */
 export function isDroppedFromRequest(name: string): boolean {
   return DROPPED_FROM_REQUEST.has(name) || ALIAS.test(name) || CLAIM_PREFIXES.some(prefix => name.startsWith(prefix))
