@@ -39,11 +39,15 @@ const BAD: Readonly<Record<string, Case>> = {
   },
   'a missing key': {
     gate: ['    dialect: npm\n', ''],
-    problems: ['certgate.yaml:7:5 registries.npm.dialect: missing; expected one of npm, generic'],
+    problems: [
+      'certgate.yaml:7:5 registries.npm.dialect: missing; expected one of npm, cargo, pypi, oci, maven, generic',
+    ],
   },
   'a key without a value': {
     gate: ['dialect: npm', 'dialect:'],
-    problems: ['certgate.yaml:7:5 registries.npm.dialect: no value stands here; expected one of npm, generic'],
+    problems: [
+      'certgate.yaml:7:5 registries.npm.dialect: no value stands here; expected one of npm, cargo, pypi, oci, maven, generic',
+    ],
   },
   'a list in place of text': {
     gate: ['{file: audit.jsonl}', '{file: [audit.jsonl]}'],
@@ -67,10 +71,10 @@ const BAD: Readonly<Record<string, Case>> = {
     gate: ['127.0.0.1:8443', '127.0.0.1:70000'],
     problems: ['certgate.yaml:2:14 listen[0].address: port 70000 does not exist; ports end at 65535'],
   },
-  'a public URL with a path': {
-    gate: ['example.com:8443', 'example.com:8443/npm'],
+  'a public URL whose path has two spellings': {
+    gate: ['example.com:8443', 'example.com:8443/n%70m'],
     problems: [
-      'certgate.yaml:8:17 registries.npm.public-url: "https://npm.example.com:8443/npm" has more than a host and a port; expected one such as https://npm.example.com:8443',
+      'certgate.yaml:8:17 registries.npm.public-url: "https://npm.example.com:8443/n%70m" has more than a host, a port and a path of plain characters; expected one such as https://npm.example.com:8443',
     ],
   },
   'a public URL that is not https': {
@@ -79,13 +83,13 @@ const BAD: Readonly<Record<string, Case>> = {
       'certgate.yaml:8:17 registries.npm.public-url: "http://npm.example.com:8443" begins with http:; expected https:',
     ],
   },
-  'two registries with one public host': {
+  'two registries with one public URL': {
     gate: [
       'accounts:',
       '  two: {dialect: npm, public-url: "https://NPM.example.com:8443", upstream: "http://localhost"}\naccounts:',
     ],
     problems: [
-      'certgate.yaml:11:35 registries.two.public-url: "npm.example.com:8443" is already the public host of registry npm',
+      'certgate.yaml:11:35 registries.two.public-url: "https://npm.example.com:8443/" is already the public URL of registry npm',
     ],
   },
   'a plain upstream on another host': {
@@ -229,8 +233,8 @@ const BAD: Readonly<Record<string, Case>> = {
     gate: ['dialect: npm', 'dialect: nmp\n    wrong: 1'],
     accounts: ['label: ci', 'label: ""'],
     problems: [
-      'certgate.yaml:7:14 registries.npm.dialect: "nmp" is not one of npm, generic',
-      'certgate.yaml:8:5 registries.npm: unknown key "wrong"; known here: dialect, public-url, upstream, upstream-ca, reads, unsafe-plain-upstream',
+      'certgate.yaml:7:14 registries.npm.dialect: "nmp" is not one of npm, cargo, pypi, oci, maven, generic',
+      'certgate.yaml:8:5 registries.npm: unknown key "wrong"; known here: dialect, public-url, upstream, upstream-ca, upstream-origins, upstream-headers, token-service, reads, unsafe-plain-upstream',
       'accounts.yaml:13:16 accounts.alice.certificates[1].label: "" is not 1 to 64 printable characters on one line',
     ],
   },
