@@ -68,7 +68,9 @@ export function forward(job: ForwardJob): Promise<Outcome> {
     const bodyless = exchange.head.framing.kind === 'none'
     const credential = await credentialFor(decision, exchange.head.method)
     if (credential !== undefined && 'refusal' in credential) return stop(credential, 'no token was to be had')
-    if (change && bodyless && !(await entry.begin(asked))) return stop(refuse('audit-unavailable'))
+    const certain = bodyless ? lastWord(decision, peeked) : asked
+    if ('refusal' in certain) return stop(certain)
+    if (change && bodyless && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
     if (over) return
     const head = asked.rewrite === undefined ? exchange.head : plainRequest(exchange.head, registry)
     upstream = registry.origin.send(
@@ -105,7 +107,7 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   /** Until here the upstream has seen an incomplete request, which changes nothing. */
   async function finishUpload(): Promise<void> {
     if (over || response !== undefined) return
-    const certain = change ? lastWord(decision, peeked) : asked
+    const certain = lastWord(decision, peeked)
     if ('refusal' in certain) return stop(certain)
     if (change && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
     if (over || response !== undefined) return
@@ -212,7 +214,7 @@ function withLength(response: Response, chunks: readonly Buffer[]): Response {
   return { ...response, framing: { kind: 'length', length } }
 }
 
-/** What a whole upload turned out to be has to be what was allowed, and what its ticket is for. */
+/** What a whole request turned out to be has to be what was allowed, and what its ticket is for. */
 function lastWord({ asked, ticket }: Forward, peeked: Peeked | undefined): Asked | Refused {
   const certain = peeked === undefined ? asked : inspectedAsked(asked, peeked)
   if ('refusal' in certain) return certain
