@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { ACCOUNT_KEYS } from '../src/config/accounts.ts'
+import { DIALECT_NAMES, type DialectName } from '../src/config/config.ts'
 import { CERTIFICATE_KEYS } from '../src/config/enrolments.ts'
 import { GATE_KEYS } from '../src/config/gate.ts'
 import { DEFAULT_LIMITS, LIMIT_KEYS, LIMITS } from '../src/config/limits.ts'
 import { loadConfig } from '../src/config/load.ts'
+import { DIALECTS } from '../src/dialects/table.ts'
 import { ACCOUNTS, configOf, createBench, GATE, PRINT_1, PRINT_2, problemsOf } from './lab/configuration.ts'
 
 describe('what a configuration means', () => {
@@ -151,9 +153,44 @@ describe('the shipped configuration is the manual', () => {
     await bench.write('certs/server.crt', bench.server.certificate)
     await bench.write('certs/server.key', bench.server.key)
     await bench.write('config/accounts.yaml', uncommented(await shipped('accounts.yaml')))
-    const text = uncommented((await shipped('certgate.yaml')).replace(/# upstream-ca.*/, ''))
+    const text = uncommented((await shipped('certgate.yaml')).replace(/# (upstream-ca|token-service):.*/g, ''))
     const file = await bench.write('config/certgate.yaml', text)
     assert.deepEqual(configOf(await loadConfig(file, { ALICE_NPM_TOKEN: 'token' })).limits, DEFAULT_LIMITS)
+  })
+
+  test('shows a registry of every dialect, and all of them work together', async t => {
+    const bench = await createBench(t)
+    await bench.write('certs/server.crt', bench.server.certificate)
+    await bench.write('certs/server.key', bench.server.key)
+    await bench.write('config/accounts.yaml', await shipped('accounts.yaml'), 0o644)
+    const examples = (await shipped('certgate.yaml'))
+      .replace(/^ {2}# ((?: {2}[a-z-]+: \S+|[a-z]+:))$/gm, '  $1')
+      .replace('# upstream-headers:', 'upstream-headers:')
+      .replace('# token-service:', 'token-service:')
+    const file = await bench.write('config/certgate.yaml', examples, 0o644)
+    const { registries } = configOf(await loadConfig(file, { ALICE_NPM_TOKEN: 'token' }))
+    assert.deepEqual(registries.map(it => it.dialect).toSorted(), DIALECT_NAMES.toSorted())
+    const [npm] = registries
+    assert.deepEqual([npm?.upstreamHeaders.size, npm?.tokenService], [1, 'https://auth.example.com'])
+  })
+
+  test('says for every dialect how packages are named, and as it says', async () => {
+    const accounts = await shipped('accounts.yaml')
+    for (const name of DIALECT_NAMES) assert.match(accounts, new RegExp(`^    #   ${name} `, 'm'), name)
+    const same: readonly [DialectName, written: string, compared: string][] = [
+      ['npm', '@acme/tool', '@acme/tool'],
+      ['cargo', 'Acme_*', 'acme-*'],
+      ['pypi', 'Acme.Tool', 'acme-tool'],
+      ['pypi', 'acme--tool', 'acme-tool'],
+      ['oci', 'team/**', 'team/**'],
+      ['maven', 'com.acme:tool', 'com/acme/tool'],
+      ['maven', 'com/acme/**', 'com/acme/**'],
+      ['generic', '*/latest.txt', '*/latest.txt'],
+    ]
+    for (const [dialect, written, compared] of same) {
+      const { normalise = (name: string) => name } = DIALECTS[dialect]
+      assert.equal(normalise(written), compared, dialect)
+    }
   })
 
   function uncommented(text: string): string {
