@@ -51,7 +51,10 @@ export async function startCargoRegistry(options: CargoRegistryOptions): Promise
   const server = createServer((request, response) => {
     void serve(request).then(
       answer => send(request, response, answer),
-      (error: unknown) => send(request, response, failed({ status: 500, detail: String(error) })),
+      (error: unknown) => {
+        // An upload that was broken off asked for nothing.
+        if (request.complete) send(request, response, failed({ status: 500, detail: String(error) }))
+      },
     )
   })
   const origin = await listen(server)
