@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls'
 import type { Sweeper } from './sweeper.ts'
 import {
   createUpstreamConnection,
+  type Link,
   type UpstreamConnection,
   type UpstreamExchange,
   type UpstreamFault,
@@ -41,8 +42,7 @@ export function createOrigin(options: OriginOptions): Origin {
   const dial = dialerOf(options.url, options.ca)
 
   function openConnection(pool: string): UpstreamConnection {
-    const [socket, event] = dial()
-    const connection = createUpstreamConnection(socket, event, limits, sweeper, {
+    const connection = createUpstreamConnection(dial(), limits, sweeper, {
       onIdle: done => {
         const free = idle.get(pool)
         if (free === undefined) idle.set(pool, [done])
@@ -140,18 +140,23 @@ const NOTHING: UpstreamExchange = {
   cancel() {},
 }
 
-type Dial = () => [socket: ReturnType<typeof connect>, connected: 'connect' | 'secureConnect']
-
-function dialerOf(url: URL, ca: Buffer | undefined): Dial {
+function dialerOf(url: URL, ca: Buffer | undefined): () => Link {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const tls = url.protocol === 'https:'
   const port = url.port === '' ? (tls ? 443 : 80) : Number(url.port)
-  const common = { host, port, noDelay: true, keepAlive: true }
-  if (!tls) return () => [connect(common), 'connect']
+
+  function dialPlain(): Link {
+    const socket = connect({ host, port, noDelay: true, keepAlive: true })
+    return { socket, connected: 'connect', transport: socket }
+  }
+
+  if (!tls) return dialPlain
   const servername = isIP(host) === 0 ? { servername: host } : {}
   const verified = ca === undefined ? {} : { ca }
-  return () => [
-    connectTls({ ...common, ...servername, ...verified, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] }),
-    'secureConnect',
-  ]
+  return function dialTls() {
+    const { socket: transport } = dialPlain()
+    const options = { host, ...servername, ...verified, ALPNProtocols: ['http/1.1'] }
+    const socket = connectTls({ ...options, minVersion: 'TLSv1.2', socket: transport })
+    return { socket, connected: 'secureConnect', transport }
+  }
 }

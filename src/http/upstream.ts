@@ -38,7 +38,7 @@ export interface UpstreamExchange {
   /** Stops reading the response. */
   readonly pause: () => void
   readonly resume: () => void
-  /** Breaks off: the backend sees an incomplete request, or nobody to answer to. No handler is called any more. */
+  /** Breaks off: the backend sees a broken request, or nobody to answer to. No handler is called any more. */
   readonly cancel: () => void
 }
 
@@ -75,13 +75,17 @@ interface Current {
   interim: number
 }
 
-/**
- * @param socket being connected; owned from here on
- * @param connectedEvent `connect`, or `secureConnect` for TLS
- */
+/** A socket being connected. */
+export interface Link {
+  readonly socket: Socket
+  readonly connected: 'connect' | 'secureConnect'
+  /** what carries it: the TCP socket below TLS, else itself */
+  readonly transport: Socket
+}
+
+/** @param link owned from here on */
 export function createUpstreamConnection(
-  socket: Socket,
-  connectedEvent: 'connect' | 'secureConnect',
+  { socket, connected: connectedEvent, transport }: Link,
   limits: UpstreamLimits,
   sweeper: Sweeper,
   events: ConnectionEvents,
@@ -160,15 +164,24 @@ export function createUpstreamConnection(
       watch.deadline = sweeper.now() + limits.upstreamKeepAlive
       if (socket.isPaused()) socket.resume()
       events.onIdle(connection)
-    } else socket.destroy()
+    } else breakOff(exchange)
     exchange.handlers.onEnd()
+  }
+
+  /**
+   * A connection that is closed in order ends a body early, and some backends take what came for the whole: pypiserver
+   * on gunicorn or wsgiref stores the cut file. A reset is an error to every one of them.
+   */
+  function breakOff(exchange: Current | undefined): void {
+    if (connected && exchange?.requestDone === false) transport.resetAndDestroy()
+    socket.destroy()
   }
 
   function fail(fault: UpstreamFault, cause: string): void {
     const exchange = current
     current = undefined
     watch.deadline = Number.POSITIVE_INFINITY
-    socket.destroy()
+    breakOff(exchange)
     exchange?.handlers.onFault(fault, cause)
   }
 
@@ -228,12 +241,12 @@ export function createUpstreamConnection(
       cancel() {
         if (!isCurrent()) return
         current = undefined
-        socket.destroy()
+        breakOff(exchange)
       },
     }
   }
 
-  const connection: UpstreamConnection = { send, isAnswering: () => answering, destroy: () => void socket.destroy() }
+  const connection: UpstreamConnection = { send, isAnswering: () => answering, destroy: () => breakOff(current) }
   sweeper.watch(watch)
   socket.on(connectedEvent, onConnect).on('data', onData).on('end', onEnd).on('close', onClose)
   socket.on('drain', () => current?.handlers.onWritable())
