@@ -180,6 +180,7 @@ describe('npm documents', () => {
 
   const amends: readonly [name: string, changes: Record<string, unknown>][] = [
     ['no attachments', { _attachments: undefined }],
+    ['no name, as npm star sends it', { _attachments: undefined, name: undefined, versions: undefined }],
     ['empty attachments', { _attachments: {} }],
     ['empty attachments before other members', { _attachments: {}, users: { alice: true } }],
   ]
@@ -200,11 +201,15 @@ describe('npm documents', () => {
   const { _attachments: attachments, ...rest } = publishDocument()
   const good = JSON.stringify(publishDocument())
   const unacceptable: readonly [name: string, text: string, problem: RegExp, target?: string][] = [
-    ['attachments first', JSON.stringify({ _attachments: attachments, ...rest }), /has to be the last|"name" differs/],
+    ['attachments first', JSON.stringify({ _attachments: attachments, ...rest }), /has to be the last|neither "name" nor/],
     ['a member after the attachments', `${good.slice(0, -1)},"x":1}`, /has to be the last/],
     ['another name after the attachments', `${good.slice(0, -1)},"name":"q"}`, /has to be the last|occurs twice/],
     ['a name that differs from the path', JSON.stringify(publishDocument({ name: '@s/q' })), /"name" differs/],
-    ['no name', JSON.stringify(publishDocument({ name: undefined })), /"name" differs/],
+    [
+      'neither name nor _id',
+      JSON.stringify(publishDocument({ name: undefined, _id: undefined })),
+      /neither "name" nor "_id"/,
+    ],
     ['an _id that differs from the path', JSON.stringify(publishDocument({ _id: '@s/q' })), /"_id" differs/],
     ['two names', good.replace('"name":"@s/p"', '"name":"@s/q","name":"@s/p"'), /"name" occurs twice/],
     ['two versions objects', good.replace('"versions"', '"versions":{},"versions"'), /"versions" occurs twice/],
