@@ -45,7 +45,8 @@ function framingLine(head: RequestHead): string {
 /** The response for the client. */
 export function clientResponse(request: RequestHead, head: ResponseHead, decision: Forward, id: string): Response {
   const { registry, asked, sender } = decision
-  const kept = responseFields(head, location => publicLocation(location, registry))
+  const credentialField = sender.kind === 'account' ? sender.credential.field : undefined
+  const kept = responseFields(head, credentialField, location => publicLocation(location, registry))
   const fields = sender.kind === 'account' ? withPrivacy(kept, asked.personal) : kept
   fields.push('certgate-request-id', id)
   const framing = clientFraming(head)

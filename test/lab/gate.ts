@@ -64,6 +64,8 @@ export interface GateOptions {
   readonly minimumTls?: Config['minimumTls']
   readonly publicReads?: boolean
   readonly auditFile?: string
+  /** undefined: a free one. Where a client reaches the gate by its public URL, which has to name the port. */
+  readonly port?: number
   /** ms since the epoch */
   readonly wall?: () => number
 }
@@ -76,6 +78,8 @@ export interface LogLine {
 
 export interface TestGate {
   readonly port: number
+  /** PEM, for a client that verifies the gate: the server's own certificate */
+  readonly certificate: string
   readonly gate: RunningGate
   readonly logged: readonly LogLine[]
   /** The audit lines so far; closes nothing. */
@@ -104,7 +108,12 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   const gate = await startGate(
     {
       listen: [
-        { host: '127.0.0.1', port: 0, certificate: Buffer.from(server.certificate), key: Buffer.from(server.key) },
+        {
+          host: '127.0.0.1',
+          port: options.port ?? 0,
+          certificate: Buffer.from(server.certificate),
+          key: Buffer.from(server.key),
+        },
       ],
       minimumTls: options.minimumTls ?? 'TLSv1.2',
       registries: [main, ...(options.others ?? [])],
@@ -119,7 +128,8 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   t.after(() => gate.kill())
   const [address] = gate.addresses
   if (address === undefined) throw new Error('the gate listens nowhere')
-  return { port: address.port, gate, logged, auditFile, audit: () => readLines(auditFile) }
+  const { port } = address
+  return { port, certificate: server.certificate, gate, logged, auditFile, audit: () => readLines(auditFile) }
 }
 
 async function readLines(file: string): Promise<readonly Record<string, unknown>[]> {
