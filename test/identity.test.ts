@@ -152,6 +152,30 @@ describe('R04 every request is judged, on a connection that stays open', () => {
     assert.match((await client.response()).reason, /^the enrolment of client certificate/)
   })
 
+  test('R04 an upload outlasts its certificate by ten minutes, and no more', async t => {
+    for (const [late, status] of [
+      [599_000, 200],
+      [600_000, 403],
+    ] as const) {
+      const upstream = await startUpstream(t)
+      let now = Date.now()
+      const expires = now + DAY
+      const { port } = await startTestGate(t, {
+        upstream: upstream.origin,
+        enrolments: [enrol(alice, amender, { expires })],
+        wall: () => now,
+      })
+      const client = await connectClient(t, { port, identity: alice })
+      client.send(PUT_TAG.slice(0, -3))
+      await upstream.until(([first]) => first?.includes('\r\n\r\n') === true)
+      now = expires + late
+      client.send(PUT_TAG.slice(-3))
+      const response = await client.response()
+      assert.equal(response.status, status)
+      if (status === 403) assert.match(response.reason, /^the enrolment of client certificate .* ended at/)
+    }
+  })
+
   test('R22 a clock that is set back revives nothing, and is told of', async t => {
     const upstream = await startUpstream(t)
     let now = Date.now()

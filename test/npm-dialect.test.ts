@@ -201,7 +201,11 @@ describe('npm documents', () => {
   const { _attachments: attachments, ...rest } = publishDocument()
   const good = JSON.stringify(publishDocument())
   const unacceptable: readonly [name: string, text: string, problem: RegExp, target?: string][] = [
-    ['attachments first', JSON.stringify({ _attachments: attachments, ...rest }), /has to be the last|neither "name" nor/],
+    [
+      'attachments first',
+      JSON.stringify({ _attachments: attachments, ...rest }),
+      /has to be the last|neither "name" nor/,
+    ],
     ['a member after the attachments', `${good.slice(0, -1)},"x":1}`, /has to be the last/],
     ['another name after the attachments', `${good.slice(0, -1)},"name":"q"}`, /has to be the last|occurs twice/],
     ['a name that differs from the path', JSON.stringify(publishDocument({ name: '@s/q' })), /"name" differs/],

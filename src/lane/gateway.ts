@@ -28,6 +28,7 @@ export interface GatewayLimits {
   readonly clockLeeway: number
   readonly drainSize: number
   readonly drainSizeUnknown: number
+  readonly uploadGrace: number
 }
 
 export interface Gateway {
@@ -126,17 +127,23 @@ function carryOut(
   const drain = enrolled ? limits.drainSize : limits.drainSizeUnknown
   const refuseWith = (refused: Refused): void => answerRefusal(exchange, refused, id, drain)
   switch (decision.kind) {
-    case 'forward':
+    case 'forward': {
+      const { address } = client
+      const { clock } = gateway
+      const { uploadGrace } = limits
       return forward({
         exchange,
         decision,
         peeked,
         entry,
         id,
-        address: client.address,
+        address,
         answerRefusal: refuseWith,
         drain,
+        clock,
+        uploadGrace,
       })
+    }
     case 'desk':
       return answerDesk({ exchange, decision, peer: client.peer, id, drain, answerRefusal: refuseWith })
     case 'refused':
