@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
+import fc from 'fast-check'
 import type { Action, Inspection } from '../src/dialects/dialect.ts'
 import { generic } from '../src/dialects/generic.ts'
 import { npm } from '../src/dialects/npm.ts'
@@ -98,6 +99,69 @@ describe('npm routes', () => {
   test('what depends on who asks is personal', () => {
     const result = classify(npm, 'GET', '/-/whoami')
     assert.equal(result.kind === 'asked' && result.asked.personal, true)
+  })
+})
+
+describe('R18 mutated paths', () => {
+  const templates = [
+    '/left-pad',
+    '/@acme%2ftool',
+    '/@acme/tool/-/tool-1.0.0.tgz',
+    '/-/package/@acme%2ftool/dist-tags/beta',
+    '/left-pad/-rev/1-abc',
+    '/-/user/org.couchdb.user:alice',
+  ]
+  const pieces = [
+    '.',
+    '..',
+    '/',
+    '//',
+    '\\',
+    ';x',
+    '%2e',
+    '%2E',
+    '%2f',
+    '%5c',
+    '%00',
+    '%252e',
+    '%c0%ae',
+    '%',
+    'A',
+    '%41',
+    '?',
+    '-',
+  ]
+  const mutation = fc.tuple(fc.nat(), fc.constantFrom(...pieces), fc.constantFrom('insert', 'replace', 'encode'))
+  const mutated = fc
+    .tuple(fc.constantFrom(...templates), fc.array(mutation, { maxLength: 3 }))
+    .map(([template, mutations]) =>
+      mutations.reduce((path, [at, piece, how]) => {
+        const i = 1 + (at % path.length)
+        if (how === 'insert') return path.slice(0, i) + piece + path.slice(i)
+        const code = path.charCodeAt(i)
+        const put = how === 'replace' || Number.isNaN(code) ? piece : `%${code.toString(16).padStart(2, '0')}`
+        return path.slice(0, i) + put + path.slice(i + 1)
+      }, template),
+    )
+
+  test('R18 what is let through means the same to a server that decodes once, and to one that normalises', () => {
+    let passed = 0
+    fc.assert(
+      fc.property(mutated, fc.constantFrom<Method>('GET', 'PUT', 'DELETE'), (raw, method) => {
+        const result = classify(npm, method, raw)
+        if (result.kind !== 'asked' && result.kind !== 'inspect') return
+        passed++
+        const path = raw.replace(/\?.*$/, '')
+        // WHATWG URL resolves dots, backslashes and doubled slashes as browsers and many servers do.
+        assert.equal(new URL(`http://backend${path}`).pathname, path)
+        const decoded = decodeURIComponent(path)
+        assert.equal(decodeURIComponent(decoded), decoded)
+        const { package: name } = result.asked
+        if (name !== undefined) assert.ok(`${decoded}/`.includes(`/${name}/`), `${raw} is not about ${name}`)
+      }),
+      { numRuns: 20_000 },
+    )
+    assert.ok(passed > 500, `only ${passed} passed`)
   })
 })
 
