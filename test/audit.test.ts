@@ -75,6 +75,21 @@ describe('the audit file', () => {
     await log.close()
   })
 
+  test('on a disk that keeps half a line and cannot be truncated: the next line starts on its own', async t => {
+    const file = join(await temporaryFolder(t), 'audit.jsonl')
+    let broken = true
+    const log = await openAuditLog(file, quiet, async (...args) => {
+      const handle = await diskThatIs(() => broken)(...args)
+      handle.truncate = () => Promise.reject(new Error('no'))
+      return handle
+    })
+    assert.equal(await log.require('{"denied":1}\n'), false)
+    broken = false
+    assert.equal(await log.require('{"next":1}\n'), true)
+    assert.match(await readFile(file, 'utf8'), /^[^\n]+\n\{"next":1\}\n$/)
+    await log.close()
+  })
+
   test('that a crash left with half a line goes on with a new one', async t => {
     const file = join(await temporaryFolder(t), 'audit.jsonl')
     await writeFile(file, '{"whole":1}\n{"ha')

@@ -197,7 +197,7 @@ const BAD: Readonly<Record<string, Case>> = {
   'a right that is none': {
     accounts: ['publish: [', 'read: ['],
     problems: [
-      'accounts.yaml:6:13 accounts.alice.rights.npm: unknown key "read"; known here: publish, amend, withdraw, own, account',
+      'accounts.yaml:6:13 accounts.alice.rights.npm: unknown key "read"; known here: publish, amend, withdraw, own, unsafe-account',
     ],
   },
   'a pattern of another glob dialect': {

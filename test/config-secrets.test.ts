@@ -117,13 +117,11 @@ describe('what is no secret, or no credential, is refused', () => {
     })
   }
 
-  test('a command that hangs is stopped after ten seconds', { timeout: 60_000 }, async t => {
+  test('a command that hangs is stopped', async t => {
     const bench = await createBench(t)
     const accounts = withCredential('{raw: {command: [sh, -c, "sleep 50; echo late"]}}')
-    const started = performance.now()
-    const loaded = await bench.load({ accounts, env: { PATH: process.env['PATH'] } })
-    assert.match(problemsOf(loaded, bench.folder).join(), /took longer than 10 s and was stopped/)
-    assert.ok(performance.now() - started < 30_000)
+    const loaded = await bench.load({ accounts, env: { PATH: process.env['PATH'] }, commandTime: 200 })
+    assert.match(problemsOf(loaded, bench.folder).join(), /took longer than 0.2 s and was stopped/)
   })
 })
 

@@ -29,7 +29,7 @@ async function headsUpstream(t: Parameters<typeof startUpstream>[0], requests: r
   return upstream.received().join('')
 }
 
-describe('R06 what a client says of who it is', () => {
+describe('R06 R13 what a client says of who it is', () => {
   const names = [
     'Authorization',
     'Proxy-Authorization',

@@ -8,7 +8,7 @@ import { fingerprintOf } from '../src/accounts/fingerprint.ts'
 import { keyUsageAllowsSigning } from '../src/lane/key-usage.ts'
 import { peerOf } from '../src/lane/peer.ts'
 import { connectClient } from './lab/client.ts'
-import { enrol, makeAccount, startTestGate } from './lab/gate.ts'
+import { enrol, makeAccount, makeRegistry, startTestGate } from './lab/gate.ts'
 import { makeIdentity, makeOddCertificate, type TestIdentity } from './lab/identities.ts'
 import { answering, OK, startUpstream } from './lab/upstream.ts'
 
@@ -152,6 +152,30 @@ describe('R04 every request is judged, on a connection that stays open', () => {
     assert.match((await client.response()).reason, /^the enrolment of client certificate/)
   })
 
+  test('R04 an upload outlasts its certificate by ten minutes, and no more', async t => {
+    for (const [late, status] of [
+      [599_000, 200],
+      [600_000, 403],
+    ] as const) {
+      const upstream = await startUpstream(t)
+      let now = Date.now()
+      const expires = now + DAY
+      const { port } = await startTestGate(t, {
+        upstream: upstream.origin,
+        enrolments: [enrol(alice, amender, { expires })],
+        wall: () => now,
+      })
+      const client = await connectClient(t, { port, identity: alice })
+      client.send(PUT_TAG.slice(0, -3))
+      await upstream.until(([first]) => first?.includes('\r\n\r\n') === true)
+      now = expires + late
+      client.send(PUT_TAG.slice(-3))
+      const response = await client.response()
+      assert.equal(response.status, status)
+      if (status === 403) assert.match(response.reason, /^the enrolment of client certificate .* ended at/)
+    }
+  })
+
   test('R22 a clock that is set back revives nothing, and is told of', async t => {
     const upstream = await startUpstream(t)
     let now = Date.now()
@@ -290,17 +314,12 @@ describe('R16 the name of the TLS connection, the Host field and the registry', 
       const { port } = await startTestGate(t, {
         upstream: upstream.origin,
         others: [
-          {
+          makeRegistry({
             name: 'other',
             dialect: 'generic',
             publicUrl: new URL('https://other.test'),
             upstream: new URL(upstream.origin),
-            upstreamCa: undefined,
-            upstreamOrigins: [],
-            upstreamHeaders: new Map(),
-            tokenService: undefined,
-            reads: 'public',
-          },
+          }),
         ],
       })
       const client = await connectClient(t, { port, servername })

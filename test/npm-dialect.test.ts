@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
+import fc from 'fast-check'
 import type { Action, Inspection } from '../src/dialects/dialect.ts'
 import { generic } from '../src/dialects/generic.ts'
 import { npm } from '../src/dialects/npm.ts'
@@ -101,6 +102,69 @@ describe('npm routes', () => {
   })
 })
 
+describe('R18 mutated paths', () => {
+  const templates = [
+    '/left-pad',
+    '/@acme%2ftool',
+    '/@acme/tool/-/tool-1.0.0.tgz',
+    '/-/package/@acme%2ftool/dist-tags/beta',
+    '/left-pad/-rev/1-abc',
+    '/-/user/org.couchdb.user:alice',
+  ]
+  const pieces = [
+    '.',
+    '..',
+    '/',
+    '//',
+    '\\',
+    ';x',
+    '%2e',
+    '%2E',
+    '%2f',
+    '%5c',
+    '%00',
+    '%252e',
+    '%c0%ae',
+    '%',
+    'A',
+    '%41',
+    '?',
+    '-',
+  ]
+  const mutation = fc.tuple(fc.nat(), fc.constantFrom(...pieces), fc.constantFrom('insert', 'replace', 'encode'))
+  const mutated = fc
+    .tuple(fc.constantFrom(...templates), fc.array(mutation, { maxLength: 3 }))
+    .map(([template, mutations]) =>
+      mutations.reduce((path, [at, piece, how]) => {
+        const i = 1 + (at % path.length)
+        if (how === 'insert') return path.slice(0, i) + piece + path.slice(i)
+        const code = path.charCodeAt(i)
+        const put = how === 'replace' || Number.isNaN(code) ? piece : `%${code.toString(16).padStart(2, '0')}`
+        return path.slice(0, i) + put + path.slice(i + 1)
+      }, template),
+    )
+
+  test('R18 what is let through means the same to a server that decodes once, and to one that normalises', () => {
+    let passed = 0
+    fc.assert(
+      fc.property(mutated, fc.constantFrom<Method>('GET', 'PUT', 'DELETE'), (raw, method) => {
+        const result = classify(npm, method, raw)
+        if (result.kind !== 'asked' && result.kind !== 'inspect') return
+        passed++
+        const path = raw.replace(/\?.*$/, '')
+        // WHATWG URL resolves dots, backslashes and doubled slashes as browsers and many servers do.
+        assert.equal(new URL(`http://backend${path}`).pathname, path)
+        const decoded = decodeURIComponent(path)
+        assert.equal(decodeURIComponent(decoded), decoded)
+        const { package: name } = result.asked
+        if (name !== undefined) assert.ok(`${decoded}/`.includes(`/${name}/`), `${raw} is not about ${name}`)
+      }),
+      { numRuns: 20_000 },
+    )
+    assert.ok(passed > 500, `only ${passed} passed`)
+  })
+})
+
 describe('generic routes', () => {
   test('GET and HEAD read, everything else publishes the path', () => {
     const get = classify(generic, 'GET', '/files/a.bin')
@@ -180,6 +244,7 @@ describe('npm documents', () => {
 
   const amends: readonly [name: string, changes: Record<string, unknown>][] = [
     ['no attachments', { _attachments: undefined }],
+    ['no name, as npm star sends it', { _attachments: undefined, name: undefined, versions: undefined }],
     ['empty attachments', { _attachments: {} }],
     ['empty attachments before other members', { _attachments: {}, users: { alice: true } }],
   ]
@@ -200,11 +265,19 @@ describe('npm documents', () => {
   const { _attachments: attachments, ...rest } = publishDocument()
   const good = JSON.stringify(publishDocument())
   const unacceptable: readonly [name: string, text: string, problem: RegExp, target?: string][] = [
-    ['attachments first', JSON.stringify({ _attachments: attachments, ...rest }), /has to be the last|"name" differs/],
+    [
+      'attachments first',
+      JSON.stringify({ _attachments: attachments, ...rest }),
+      /has to be the last|neither "name" nor/,
+    ],
     ['a member after the attachments', `${good.slice(0, -1)},"x":1}`, /has to be the last/],
     ['another name after the attachments', `${good.slice(0, -1)},"name":"q"}`, /has to be the last|occurs twice/],
     ['a name that differs from the path', JSON.stringify(publishDocument({ name: '@s/q' })), /"name" differs/],
-    ['no name', JSON.stringify(publishDocument({ name: undefined })), /"name" differs/],
+    [
+      'neither name nor _id',
+      JSON.stringify(publishDocument({ name: undefined, _id: undefined })),
+      /neither "name" nor "_id"/,
+    ],
     ['an _id that differs from the path', JSON.stringify(publishDocument({ _id: '@s/q' })), /"_id" differs/],
     ['two names', good.replace('"name":"@s/p"', '"name":"@s/q","name":"@s/p"'), /"name" occurs twice/],
     ['two versions objects', good.replace('"versions"', '"versions":{},"versions"'), /"versions" occurs twice/],

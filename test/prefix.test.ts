@@ -273,7 +273,7 @@ test('npm publishes to and installs from an unchanged Verdaccio under /npm/, eve
   })
   await mkdir(folder, { recursive: true })
   const path = (name: string) => join(folder, name)
-  await writeFile(path('ca.pem'), gate.serverCertificate)
+  await writeFile(path('ca.pem'), gate.certificate)
   await writeFile(path('id.pem'), alice.certificate)
   await writeFile(path('id.key'), alice.key, { mode: 0o600 })
   const files = { cafile: path('ca.pem'), certfile: path('id.pem'), keyfile: path('id.key') }

@@ -63,7 +63,10 @@ export async function openAuditLog(file: string, events: AuditEvents, open = ope
 
   async function write(batch: readonly Waiting[]): Promise<boolean> {
     try {
-      handle ??= await open(file, 'a', OWNER_ONLY)
+      if (handle === undefined) {
+        handle = await open(file, 'a', OWNER_ONLY)
+        await endTornLine(handle, file)
+      }
       await append(handle, batch.map(entry => entry.line).join(''))
       if (batch.some(entry => entry.settle !== undefined)) await handle.datasync()
       if (failing) events.onRecovery(lost)
@@ -114,7 +117,7 @@ async function append(handle: FileHandle, text: string): Promise<void> {
   }
 }
 
-/** A crash may have left half a line; the next one starts on its own. */
+/** A crash, or a disk that would not even truncate, may have left half a line; the next one starts on its own. */
 async function endTornLine(handle: FileHandle, file: string): Promise<void> {
   const { size } = await handle.stat()
   if (size === 0) return

@@ -17,6 +17,8 @@ const STDERR = 2
 
 /** Resolves when the gate is running. Sets the exit code, and starts nothing, when the configuration is bad. */
 export async function serveCommand(file: string, { process, version }: ServeContext): Promise<void> {
+  // A diagnostic report holds the environment, and with it the secrets that came from there (R14).
+  process.report.excludeEnv = true
   const loaded = await loadConfig(file, process.env)
   if (loaded.kind === 'bad') return refuseToStart(process, formatProblems(loaded.problems))
   const log = createLog(STDERR)

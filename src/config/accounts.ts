@@ -137,14 +137,20 @@ function readRights(sheet: Sheet, path: Path, context: AccountsContext): Readonl
   )
 }
 
-/** What an account has anyhow cannot be given. */
-const GRANTED = ACTIONS.filter(action => action !== 'read')
+/**
+ * The right behind each key. What an account has anyhow, to read, cannot be given; to open the login and token
+ * endpoints takes a protection away, so its key says so.
+ */
+const RIGHTS: ReadonlyMap<string, Action> = new Map(
+  ACTIONS.filter(action => action !== 'read').map(action => [action === 'account' ? 'unsafe-account' : action, action]),
+)
 
 function readRightsFor(sheet: Sheet, path: Path, dialect: DialectName | undefined): Rights {
+  const known = [...RIGHTS.keys()]
   const rights: Partial<Record<Action, Right>> = {}
-  for (const key of keysAt(sheet, path, `a map with the keys ${GRANTED.join(', ')}`)) {
-    const action = GRANTED.find(it => it === key)
-    if (action === undefined) reportFinding(sheet, unknownKey(path, key, GRANTED))
+  for (const key of keysAt(sheet, path, `a map with the keys ${known.join(', ')}`)) {
+    const action = RIGHTS.get(key)
+    if (action === undefined) reportFinding(sheet, unknownKey(path, key, known))
     else rights[action] = readRight(sheet, [...path, key], dialect)
   }
   return rights

@@ -72,6 +72,8 @@ export interface Limits {
   readonly upstreamConnections: number
   /** after SIGTERM, for requests in flight */
   readonly shutdown: number
+  /** by which an upload may outlast the certificate that it began with */
+  readonly uploadGrace: number
   /** a certificate that starts later than this from now is refused: the client's clock may be ahead */
   readonly clockLeeway: number
   /** how long a ticket is good for */

@@ -48,6 +48,7 @@ export const LIMITS = {
   upstreamKeepAlive: duration('4s', '100ms', '1h', 'for an idle upstream connection; less than the upstream keeps it'),
   upstreamConnections: count('512', '1', '100000', 'open connections to one upstream'),
   shutdown: duration('30s', '0s', '1h', 'for requests in flight when the gate is told to stop'),
+  uploadGrace: duration('10m', '0s', '1d', 'by which an upload may outlast the certificate that it began with'),
   clockLeeway: duration(
     '5m',
     '0s',

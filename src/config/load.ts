@@ -8,14 +8,18 @@ import { accountsFileOf, dialectsOf, readGate } from './gate.ts'
 import { complain, openSheet, type Sheet } from './sheet.ts'
 import { quote } from './values.ts'
 
+/** That a command may take to print its secret, ms. */
+const COMMAND_TIME = 10_000
+
 /**
  * Reads certgate.yaml and the accounts file that it names, and fetches the secrets.
  *
  * @param file of certgate.yaml; problems name it as it is given here
  * @param env where secrets of the form `{env: NAME}` are looked up
+ * @param commandTime how long the command of a secret may take, ms
  * @returns the problems of both files, by file and position
  */
-export async function loadConfig(file: string, env: NodeJS.ProcessEnv): Promise<Loaded> {
+export async function loadConfig(file: string, env: NodeJS.ProcessEnv, commandTime = COMMAND_TIME): Promise<Loaded> {
   const opened = await openSheet(file)
   if (opened.kind === 'bad') return refused([aboutFile(file, `the file ${opened.problem}`)])
   const sheet = opened.value
@@ -24,6 +28,7 @@ export async function loadConfig(file: string, env: NodeJS.ProcessEnv): Promise<
   const people = accounts?.sound
     ? await readAccounts(accounts, {
         env,
+        commandTime,
         directory: dirname(resolve(accounts.file)),
         registries: dialectsOf(sheet),
       })

@@ -37,6 +37,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv
   /** that relative paths start from, and commands run in */
   readonly directory: string
+  /** how long a command may take, ms */
+  readonly commandTime: number
 }
 
 /** @returns the secret as a header field may carry it, or what is wrong, without the value */
@@ -50,14 +52,15 @@ export async function resolveSecret(source: SecretSource, surroundings: Surround
 
 type Obtained = { readonly kind: 'ok'; readonly value: string; readonly from: string } | Bad
 
-async function obtain(source: SecretSource, { env, directory }: Surroundings): Promise<Obtained> {
+async function obtain(source: SecretSource, surroundings: Surroundings): Promise<Obtained> {
+  const { env, directory } = surroundings
   switch (source.kind) {
     case 'env':
       return fromEnvironment(source.name, env)
     case 'file':
       return fromFile(isAbsolute(source.path) ? source.path : join(directory, source.path))
     case 'command':
-      return fromCommand(source.argv, env, directory)
+      return fromCommand(source.argv, surroundings)
   }
 }
 
@@ -77,18 +80,16 @@ async function fromFile(path: string): Promise<Obtained> {
     : { kind: 'ok', value: read.value.toString('latin1'), from }
 }
 
-const COMMAND_TIME = 10_000
-
 /** No shell: an argument is an argument. */
-function fromCommand(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<Obtained> {
+function fromCommand(argv: readonly string[], { env, directory, commandTime }: Surroundings): Promise<Obtained> {
   const [program, ...args] = argv
   if (program === undefined || program === '')
     return Promise.resolve(bad('the command is empty; expected a program and its arguments'))
   const from = 'what the command printed'
   const options = {
-    cwd,
+    cwd: directory,
     env,
-    timeout: COMMAND_TIME,
+    timeout: commandTime,
     killSignal: 'SIGKILL',
     maxBuffer: 64 * 1024,
     encoding: 'latin1',
@@ -96,7 +97,7 @@ function fromCommand(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: strin
   const { promise, resolve } = Promise.withResolvers<Obtained>()
   try {
     const child = execFile(program, args, options, (error, stdout) =>
-      resolve(error === null ? { kind: 'ok', value: stdout, from } : bad(describeFailure(error))),
+      resolve(error === null ? { kind: 'ok', value: stdout, from } : bad(describeFailure(error, commandTime))),
     )
     // Nobody will answer its questions. It may have left before it is told so.
     child.stdin?.on('error', () => {}).end()
@@ -106,14 +107,15 @@ function fromCommand(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: strin
   return promise
 }
 
-function describeFailure(error: {
-  code?: string | number | null
-  killed?: boolean
-  signal?: NodeJS.Signals | null
-}): string {
-  const { code, killed, signal } = error
+interface Failure {
+  readonly code?: string | number | null
+  readonly killed?: boolean
+  readonly signal?: NodeJS.Signals | null
+}
+
+function describeFailure({ code, killed, signal }: Failure, commandTime: number): string {
   if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return 'the command printed more than 64 KiB'
-  if (killed === true) return `the command took longer than ${COMMAND_TIME / 1000} s and was stopped`
+  if (killed === true) return `the command took longer than ${commandTime / 1000} s and was stopped`
   if (typeof code === 'number') return `the command failed with exit code ${code}`
   if (code === 'ENOENT') return 'the command does not exist; its path is relative to this file'
   return `the command could not be run (${code ?? signal ?? 'unknown reason'})`

@@ -107,8 +107,12 @@ function known(asked: Omit<Asked, 'personal'>): Inspection {
   return { kind: 'known', asked: { ...asked, personal: false } }
 }
 
+/** `npm star` sends `_id` alone, some clients `name` alone; what is there has to be about the package of the path. */
 function disagreement(document: PackageDocument, name: string): Inspection | undefined {
-  if (document.name === undefined || document.name !== name) return unacceptable('"name" differs from the path')
+  if (document.name === undefined && document._id === undefined) {
+    return unacceptable('the document has neither "name" nor "_id"')
+  }
+  if (document.name !== undefined && document.name !== name) return unacceptable('"name" differs from the path')
   return document._id !== undefined && document._id !== name ? unacceptable('"_id" differs from the path') : undefined
 }
 
@@ -129,8 +133,9 @@ function publishOf(document: PackageDocument, name: string): Inspection {
 /** No attachment: deprecation and stars amend; a document under a revision withdraws versions or changes owners. */
 function changeOf(document: PackageDocument, name: string, candidates: readonly Action[]): Inspection {
   const about = { package: name, version: undefined, digest: undefined }
-  if (candidates.includes('publish')) return disagreement(document, name) ?? known({ action: 'amend', ...about })
-  if (document._id !== undefined && document._id !== name) return unacceptable('"_id" differs from the path')
+  const differs = disagreement(document, name)
+  if (differs !== undefined) return differs
+  if (candidates.includes('publish')) return known({ action: 'amend', ...about })
   if (document.versions !== undefined) return known({ action: 'withdraw', ...about })
   if (document.maintainers !== undefined) return known({ action: 'own', ...about })
   return unacceptable('the document has neither "versions" nor "maintainers"')

@@ -36,6 +36,7 @@ const matchRoute = compileRoutes<Meaning>([
   row(READ, 'read', '/-/ping'),
   row(READ, 'read', '/-/v1/search'),
   row(READ, 'read', '/-/npm/v1/keys'),
+  row(READ, 'read', '/-/_view/{view}'),
   row(READ, 'read', '/-/npm/v1/attestations/{spec}'),
   // `npm install` asks what is known of its dependencies: a POST that reads.
   row(['POST'], 'read', '/-/npm/v1/security/advisories/bulk'),

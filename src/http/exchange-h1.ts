@@ -109,8 +109,9 @@ export function createExchange(wire: Wire, head: RequestHead, rest: Buffer | und
     watchRate()
     const early = held
     held = undefined
+    paused = false
     if (early !== undefined) receive(early)
-    if (!requestDone) resume()
+    if (!requestDone && !paused) resume()
   }
 
   function invite(): void {

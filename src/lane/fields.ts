@@ -119,15 +119,20 @@ export function requestLines(head: RequestHead, credentialField: string | undefi
 /**
  * A response's fields that go on.
  *
+ * @param credentialField of the request: a backend that echoes what it was sent would hand the credential out (R14)
  * @param locate rewrites the value of Location
  */
-export function responseFields(head: ResponseHead, locate: (location: string) => string): string[] {
+export function responseFields(
+  head: ResponseHead,
+  credentialField: string | undefined,
+  locate: (location: string) => string,
+): string[] {
   const { fields, nominated } = head
   const kept: string[] = []
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? ''
     const value = fields[i + 1] ?? ''
-    if (DROPPED_FROM_RESPONSE.has(name) || nominated.includes(name)) continue
+    if (DROPPED_FROM_RESPONSE.has(name) || name === credentialField || nominated.includes(name)) continue
     kept.push(name, name === 'location' ? locate(value) : value)
   }
   return kept

@@ -6,10 +6,11 @@ import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
 import { isEncoded, type Method, type ResponseHead } from '../http/head.ts'
 import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
+import type { Clock } from './clock.ts'
 import type { Forward, Sender } from './decide.ts'
 import { type Peeked, refusalOfAbort } from './peek.ts'
 import type { Entry, Outcome } from './record.ts'
-import { type Refused, refuse } from './refusals.ts'
+import { instant, type Refused, refuse } from './refusals.ts'
 import { linksOf, plainRequest, REWRITTEN_SIZE } from './rewrite.ts'
 import type { Registry } from './route.ts'
 import { clientResponse, upstreamHead } from './upstream-head.ts'
@@ -28,6 +29,10 @@ export interface ForwardJob {
   readonly answerRefusal: (refused: Refused) => Refused
   /** bytes of a request that are still read after an early answer */
   readonly drain: number
+  /** ms since the epoch */
+  readonly clock: Clock
+  /** ms by which an upload may outlast the certificate that it began with */
+  readonly uploadGrace: number
 }
 
 /** The answer to a change is held until it is recorded; one longer than this is let out as it comes. */
@@ -88,8 +93,11 @@ export function forward(job: ForwardJob): Promise<Outcome> {
 
   function startUpload(): void {
     for (const chunk of peeked?.prefix ?? []) pass(chunk)
+    const ending = endOf(sender)
     exchange.read({
       data(chunk) {
+        // Expiry is a schedule, so what is under way may end; not for ever, or a trickle would outlive it (R04).
+        if (job.clock() >= ending + job.uploadGrace) return stop(refusalOfEnd(sender))
         const inspection = peeked?.inspector.push(chunk)
         if (inspection?.kind === 'unacceptable') stop(refuse('upload-unclear', inspection.problem))
         else if (!over && response === undefined) pass(chunk)
@@ -188,6 +196,21 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   if (aborted === undefined) start().catch(reject)
   else stop(refusalOfAbort(aborted))
   return promise
+}
+
+/** ms since the epoch at which the sender's certificate or its enrolment ends, whichever is first. */
+function endOf(sender: Sender): number {
+  if (sender.kind === 'public') return Number.POSITIVE_INFINITY
+  const { peer, enrolment } = sender.identity
+  return Math.min(peer.notAfter, enrolment.expires)
+}
+
+function refusalOfEnd(sender: Sender): Refused {
+  if (sender.kind === 'public') return refuse('certificate-required')
+  const { peer, enrolment } = sender.identity
+  return peer.notAfter <= enrolment.expires
+    ? refuse('certificate-expired', peer.fingerprint, instant(peer.notAfter))
+    : refuse('enrolment-expired', peer.fingerprint, instant(enrolment.expires))
 }
 
 function poolOf(sender: Sender): string {

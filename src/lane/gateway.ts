@@ -33,6 +33,7 @@ export interface GatewayLimits {
   readonly drainSizeUnknown: number
   readonly ticket: number
   readonly readTicket: number
+  readonly uploadGrace: number
 }
 
 export interface Gateway {
@@ -148,7 +149,20 @@ function carryOut(
   switch (decision.kind) {
     case 'forward': {
       const { address } = client
-      return forward({ exchange, decision, peeked, entry, id, address, answerRefusal: refuseWith, drain })
+      const { clock } = gateway
+      const { uploadGrace } = limits
+      return forward({
+        exchange,
+        decision,
+        peeked,
+        entry,
+        id,
+        address,
+        answerRefusal: refuseWith,
+        drain,
+        clock,
+        uploadGrace,
+      })
     }
     case 'desk': {
       const { tickets } = gateway

@@ -70,7 +70,8 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     minVersion: options.minimumTls,
     ciphers: CIPHERS,
     secureOptions: SECURE_OPTIONS,
-    ALPNProtocols: ['http/1.1'],
+    // HTTP/1.0 is agreed to, so that it can be answered with a 505 that says what would be right.
+    ALPNProtocols: ['http/1.1', 'http/1.0'],
     // Without `ca` no list of names is sent: Go and Java would withhold a self-signed certificate (R42).
     requestCert: true,
     rejectUnauthorized: false,

@@ -87,10 +87,28 @@ function describeKey(certificate: X509Certificate): Key {
     const name = nameOfKey(publicKey.asymmetricKeyType, publicKey.asymmetricKeyDetails ?? {})
     if (name === undefined)
       return { kind: 'weak', problem: 'its key is not RSA of at least 2048 bits, P-256, P-384, P-521 or Ed25519' }
-    return { kind: 'strong', name, pin: keyPinOf(publicKey.export({ type: 'spki', format: 'der' })) }
+    const spki = publicKey.export({ type: 'spki', format: 'der' })
+    if (publicKey.asymmetricKeyType === 'ec' && !namesItsCurve(spki)) {
+      return { kind: 'weak', problem: 'its key spells out the parameters of its curve; make it with a named curve' }
+    }
+    return { kind: 'strong', name, pin: keyPinOf(spki) }
   } catch {
     return { kind: 'weak', problem: 'its key cannot be read' }
   }
+}
+
+/** id-ecPublicKey, and the tag of an OBJECT IDENTIFIER: RFC 5480 §2.1.1 allows no other form of the parameters. */
+const EC_KEY_BY_NAME = Buffer.from('06072a8648ce3d020106', 'hex')
+/** Two headers of a SEQUENCE, of four octets at the most. */
+const ALGORITHM_START = 8
+
+/**
+ * Whether an elliptic-curve key refers to its curve by name. OpenSSL recognises spelled-out parameters of a named curve,
+ * and Node then gives its name; elsewhere such parameters have been a way to forge keys (CVE-2020-0601), and the key
+ * would have a second pin (R05, R21).
+ */
+function namesItsCurve(spki: Buffer): boolean {
+  return spki.subarray(0, ALGORITHM_START + EC_KEY_BY_NAME.length).includes(EC_KEY_BY_NAME)
 }
 
 interface KeyDetails {

@@ -60,7 +60,8 @@ function framingLine(head: RequestHead): string {
 /** The response for the client. */
 export function clientResponse(request: RequestHead, head: ResponseHead, decision: Forward, id: string): Response {
   const { registry, asked, sender } = decision
-  const kept = responseFields(head, location => publicLocation(location, registry))
+  const credentialField = sender.kind === 'account' ? sender.credential.field : undefined
+  const kept = responseFields(head, credentialField, location => publicLocation(location, registry))
   const marked = asked.rewrite === undefined ? kept : rewrittenFields(kept, registry)
   const fields = sender.kind === 'account' ? withPrivacy(marked, asked.personal) : marked
   fields.push('certgate-request-id', id)

@@ -43,7 +43,7 @@ async function createBench(t: TestContext): Promise<Bench> {
     enrolments: [enrol(alice, account)],
     registry: { dialect: 'maven', publicUrl: new URL(url), reads: 'certificate' },
   })
-  await makeTruststore(folder, gate.serverCertificate)
+  await makeTruststore(folder, gate.certificate)
   await writeFile(join(folder, 'settings.xml'), '<settings/>\n')
   await writeFile(join(folder, 'tool.jar'), 'not really a jar, but Maven only carries it')
   return { folder, gate, url, repository, store, alice }

@@ -65,7 +65,7 @@ async function createBench(t: TestContext, reads: 'public' | 'certificate'): Pro
     registry: { dialect: 'pypi', publicUrl: new URL(url), reads },
   })
   const ca = join(folder, 'ca.pem')
-  await writeFile(ca, gate.serverCertificate)
+  await writeFile(ca, gate.certificate)
   const env = cleanEnvironment(folder)
 
   async function write(name: string, { certificate, key }: TestIdentity): Promise<string> {

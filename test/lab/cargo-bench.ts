@@ -60,7 +60,7 @@ export async function createCargoBench(t: TestContext, options: CargoBenchOption
     registry: { dialect: 'cargo', publicUrl: new URL(url), reads: options.reads ?? 'public' },
     ...options.gate,
   })
-  const home = await createCargoHome(join(folder, 'home'), `${url}index/`, gate.serverCertificate)
+  const home = await createCargoHome(join(folder, 'home'), `${url}index/`, gate.certificate)
   return { folder, gate, url, home, registry, desk: { port, url, identity: alice } }
 }
 

@@ -60,6 +60,8 @@ export interface Bench {
     gate?: string | Buffer
     accounts?: string | Buffer
     env?: NodeJS.ProcessEnv
+    /** ms */
+    commandTime?: number
   }) => Promise<Loaded>
 }
 
@@ -81,9 +83,9 @@ export async function createBench(t: Ending): Promise<Bench> {
     folder,
     server: await server,
     write,
-    async load({ gate = GATE, accounts = ACCOUNTS, env = ENV } = {}) {
+    async load({ gate = GATE, accounts = ACCOUNTS, env = ENV, commandTime } = {}) {
       await write('accounts.yaml', accounts, 0o644)
-      return loadConfig(await write('certgate.yaml', gate, 0o644), env)
+      return loadConfig(await write('certgate.yaml', gate, 0o644), env, commandTime)
     },
   }
 }

@@ -53,6 +53,21 @@ export function enrol(identity: TestIdentity, account: Account, more: Partial<En
   }
 }
 
+/** A registry at registry.test with public reads, but for what `options` says. */
+export function makeRegistry(options: Pick<RegistryConfig, 'upstream'> & Partial<RegistryConfig>): RegistryConfig {
+  return {
+    name: REGISTRY,
+    dialect: 'npm',
+    publicUrl: new URL(`https://${REGISTRY_HOST}`),
+    upstreamCa: undefined,
+    upstreamOrigins: [],
+    upstreamHeaders: new Map(),
+    tokenService: undefined,
+    reads: 'public',
+    ...options,
+  }
+}
+
 export interface GateOptions {
   /** origin of the backend */
   readonly upstream: string
@@ -61,11 +76,11 @@ export interface GateOptions {
   /** further registries beside the one at registry.test */
   readonly others?: readonly RegistryConfig[]
   readonly limits?: Partial<Limits>
-  /** where to listen, for real clients, whose public URL has to name it; otherwise a free one */
-  readonly port?: number
   readonly minimumTls?: Config['minimumTls']
   readonly publicReads?: boolean
   readonly auditFile?: string
+  /** undefined: a free one. Where a client reaches the gate by its public URL, which has to name the port. */
+  readonly port?: number
   /** ms since the epoch */
   readonly wall?: () => number
 }
@@ -78,8 +93,8 @@ export interface LogLine {
 
 export interface TestGate {
   readonly port: number
-  /** PEM: what clients have to trust */
-  readonly serverCertificate: string
+  /** PEM, for a client that verifies the gate: the server's own certificate */
+  readonly certificate: string
   readonly gate: RunningGate
   readonly logged: readonly LogLine[]
   /** The audit lines so far; closes nothing. */
@@ -96,18 +111,7 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   const logged: LogLine[] = []
   const log: Log = { write: (level, event, facts) => void logged.push({ level, event, facts }), flush() {} }
   const enrolments = options.enrolments ?? []
-  const main: RegistryConfig = {
-    name: REGISTRY,
-    dialect: 'npm',
-    publicUrl: new URL(`https://${REGISTRY_HOST}`),
-    upstream: new URL(options.upstream),
-    upstreamCa: undefined,
-    upstreamOrigins: [],
-    upstreamHeaders: new Map(),
-    tokenService: undefined,
-    reads: 'public',
-    ...options.registry,
-  }
+  const main = makeRegistry({ upstream: new URL(options.upstream), ...options.registry })
   const gate = await startGate(
     {
       listen: [
@@ -131,14 +135,8 @@ export async function startTestGate(t: TestContext, options: GateOptions): Promi
   t.after(() => gate.kill())
   const [address] = gate.addresses
   if (address === undefined) throw new Error('the gate listens nowhere')
-  return {
-    port: address.port,
-    serverCertificate: server.certificate,
-    gate,
-    logged,
-    auditFile,
-    audit: () => readLines(auditFile),
-  }
+  const { port } = address
+  return { port, certificate: server.certificate, gate, logged, auditFile, audit: () => readLines(auditFile) }
 }
 
 async function readLines(file: string): Promise<readonly Record<string, unknown>[]> {

@@ -1,7 +1,7 @@
 // The real npm command line, in a home of its own: nothing of the machine's configuration, no variable of an outer npm
 // and no token reaches it.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, realpath, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
@@ -67,25 +67,41 @@ export function placeOf(registry: string): string {
   return `//${host}${pathname.endsWith('/') ? pathname : `${pathname}/`}`
 }
 
+export interface RunOptions {
+  readonly cwd: string
+  readonly env?: Readonly<Record<string, string>>
+  /** what a user types, one line at each question of npm; undefined: there is nobody to ask */
+  readonly answers?: readonly string[]
+}
+
 /**
  * Runs npm to its end. Arguments go before the settings made here, which keep it quiet and its failures quick.
  *
  * @throws when there is no npm
  */
-export async function runNpm(
-  home: NpmHome,
-  args: readonly string[],
-  options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
-): Promise<NpmResult> {
+export async function runNpm(home: NpmHome, args: readonly string[], options: RunOptions): Promise<NpmResult> {
   const [command, ...first] = await findNpm()
   const child = spawn(command, [...first, ...args], {
     cwd: options.cwd,
     env: { ...environmentOf(home), ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  answerQuestions(child, options.answers ?? [])
   const closed = once(child, 'close')
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), closed])
   return { code: child.exitCode, stdout, stderr }
+}
+
+/** One line at a time: what npm has read beyond the answer to one question is lost to the next. */
+function answerQuestions({ stdin, stdout }: ChildProcessWithoutNullStreams, answers: readonly string[]): void {
+  const left = [...answers]
+  // npm may end before it asks.
+  stdin.on('error', () => {})
+  if (left.length === 0) return void stdin.end()
+  stdout.on('data', (chunk: Buffer) => {
+    if (chunk.toString().endsWith(' ')) stdin.write(`${left.shift() ?? ''}\n`)
+    if (left.length === 0) stdin.end()
+  })
 }
 
 function environmentOf({ folder }: NpmHome): Record<string, string> {
