@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type HeadFault, parseRequestHead, parseResponseHead } from '../src/http/head.ts'
+import { type HeadFault, parseRequestHead } from '../src/http/head.ts'
+import { parseResponseHead } from '../src/http/response-head.ts'
 
 const LIMITS = { headSize: 16_384, headFields: 100 }
 

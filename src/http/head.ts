@@ -1,5 +1,5 @@
-// Strict parser of HTTP/1.1 message heads. Bytes come in; a head comes out, with its framing decided once, or a
-// fault. What nginx, Node or a backend would read differently is refused here rather than repaired (R07, R08, R17).
+// Strict parser of HTTP/1.1 request heads, and what it shares with that of responses. Bytes come in; a head comes out,
+// with its framing decided once, or a fault. What nginx, Node or a backend would read differently is refused here rather than repaired (R07, R08, R17).
 
 import { consistsOf, FIELD_VALUE, TARGET, TOKEN } from './syntax.ts'
 
@@ -21,7 +21,6 @@ export type Framing =
 
 export const NO_BODY: Framing = Object.freeze({ kind: 'none' })
 export const CHUNKED: Framing = Object.freeze({ kind: 'chunked' })
-const UNTIL_CLOSE: Framing = Object.freeze({ kind: 'close' })
 
 /** All values of a field, in order. */
 export function valuesOf(fields: Fields, name: string): string[] {
@@ -79,14 +78,16 @@ type Fault = Extract<HeadResult<never>, { kind: 'fault' }>
 
 const INCOMPLETE = Object.freeze({ kind: 'incomplete' }) satisfies HeadResult<never>
 
-function fault(kind: HeadFault, detail: string): Fault {
+/** @param detail constant text, no octet of the peer's */
+export function fault(kind: HeadFault, detail: string): Fault {
   return { kind: 'fault', fault: kind, detail }
 }
 
 /** The text of a complete head with its last CRLF, or why there is none yet. */
 type Located = { readonly kind: 'text'; readonly text: string; readonly end: number } | typeof INCOMPLETE | Fault
 
-function locate(bytes: Buffer, start: number, limits: HeadLimits): Located {
+/** Finds the head that begins at `start`. */
+export function locate(bytes: Buffer, start: number, limits: HeadLimits): Located {
   const blank = bytes.indexOf('\r\n\r\n', start, 'latin1')
   const size = (blank === -1 ? bytes.length : blank + 4) - start
   if (size > limits.headSize) return fault('too-large', 'the head is longer than this server accepts')
@@ -94,7 +95,7 @@ function locate(bytes: Buffer, start: number, limits: HeadLimits): Located {
   return { kind: 'text', text: bytes.toString('latin1', start, blank + 2), end: blank + 4 }
 }
 
-interface FieldSection {
+export interface FieldSection {
   readonly fields: string[]
   readonly host: string | undefined
   readonly length: number | undefined
@@ -106,7 +107,7 @@ interface FieldSection {
 type Sectioned = FieldSection | Fault
 
 /** The fields that decide framing and routing occur once; a second one is how smuggling begins. */
-function parseFields(text: string, from: number, limits: HeadLimits): Sectioned {
+export function parseFields(text: string, from: number, limits: HeadLimits): Sectioned {
   const fields: string[] = []
   let host: string | undefined
   let length: number | undefined
@@ -156,7 +157,7 @@ function parseFields(text: string, from: number, limits: HeadLimits): Sectioned 
   return { fields, host, length, chunked, connection, expect }
 }
 
-function isFault(section: Sectioned): section is Fault {
+export function isFault(section: Sectioned): section is Fault {
   return 'kind' in section
 }
 
@@ -188,7 +189,8 @@ interface ConnectionOptions {
 const NOTHING_NOMINATED: readonly string[] = Object.freeze([])
 const KEEP: ConnectionOptions = Object.freeze({ close: false, nominated: NOTHING_NOMINATED })
 
-function connectionOptions(value: string | undefined): ConnectionOptions | undefined {
+/** @returns undefined when the field is no list of tokens */
+export function connectionOptions(value: string | undefined): ConnectionOptions | undefined {
   if (value === undefined || value === 'keep-alive') return KEEP
   const options = value
     .toLowerCase()
@@ -296,49 +298,4 @@ function faultInFirstLine(bytes: Buffer, start: number): typeof INCOMPLETE | Fau
   if (feed === start || bytes[feed - 1] !== 0x0d) return fault('malformed', 'a line does not end in CRLF')
   const line = parseRequestLine(bytes.toString('latin1', start, feed - 1))
   return 'kind' in line ? line : INCOMPLETE
-}
-
-/** `HTTP-version SP 3DIGIT SP [ reason-phrase ]`, RFC 9112 §4; the second SP may be missing, as some servers send it. */
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
-
-/**
- * Parses one response head, as strictly as a request's.
- *
- * @param method of the request that it answers: it decides whether a body follows (RFC 9112 §6.3)
- */
-export function parseResponseHead(
-  bytes: Buffer,
-  start: number,
-  method: Method,
-  limits: HeadLimits,
-): HeadResult<ResponseHead> {
-  const located = locate(bytes, start, limits)
-  if (located.kind !== 'text') return located
-  const { text, end } = located
-  const lineEnd = text.indexOf('\r\n')
-  const line = STATUS_LINE.exec(text.slice(0, lineEnd))
-  if (line === null) return fault('malformed', 'the status line is malformed')
-  const section = parseFields(text, lineEnd + 2, limits)
-  if (isFault(section)) return section
-  const minor = line[1]
-  if (section.chunked && minor === '0') return fault('malformed', 'an HTTP/1.0 response is chunked')
-  const options = connectionOptions(section.connection)
-  if (options === undefined) return fault('malformed', 'the Connection field is malformed')
-  const status = Number(line[2])
-  const framing = responseFraming(section, status, method)
-  const head: ResponseHead = {
-    status,
-    reason: line[3] ?? '',
-    fields: section.fields,
-    framing,
-    nominated: options.nominated,
-    keepAlive: minor === '1' && !options.close && framing.kind !== 'close',
-  }
-  return { kind: 'head', head, end }
-}
-
-function responseFraming(section: FieldSection, status: number, method: Method): Framing {
-  if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return NO_BODY
-  if (section.chunked) return CHUNKED
-  return section.length === undefined ? UNTIL_CLOSE : { kind: 'length', length: section.length }
 }
