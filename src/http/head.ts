@@ -1,5 +1,6 @@
 // Strict parser of HTTP/1.1 request heads, and what it shares with that of responses. Bytes come in; a head comes out,
-// with its framing decided once, or a fault. What nginx, Node or a backend would read differently is refused here rather than repaired (R07, R08, R17).
+// with its framing decided once, or a fault. What nginx, Node or a backend would read differently is refused here
+// rather than repaired (R07, R08, R17).
 
 import { consistsOf, FIELD_VALUE, TARGET, TOKEN } from './syntax.ts'
 
