@@ -7,7 +7,7 @@ import { openAuditLog } from './audit/log.ts'
 import type { Config, Limits, RegistryConfig } from './config/config.ts'
 import { DIALECTS } from './dialects/table.ts'
 import type { Exchange } from './http/exchange.ts'
-import { createOrigin } from './http/origin.ts'
+import { createOrigin, type Origin } from './http/origin.ts'
 import { createSweeper, type Sweeper } from './http/sweeper.ts'
 import { refusalAnswer, refusalOfFault } from './lane/answer.ts'
 import { createClock } from './lane/clock.ts'
@@ -17,6 +17,7 @@ import { createPeerReader } from './lane/peer.ts'
 import { createRecorder } from './lane/record.ts'
 import { createRouter, type Registry } from './lane/route.ts'
 import { createTicketOffice } from './lane/tickets.ts'
+import { createTokenExchange } from './lane/token-exchange.ts'
 import { addressLines } from './lane/upstream-head.ts'
 import { factsOf, type Log } from './ops/log.ts'
 
@@ -44,7 +45,13 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
     onRecovery: lost => log.write('warning', 'audit log can be written again', { lines_lost: lost }),
   })
   const sweeper = createSweeper(sweepInterval(limits))
-  const registries = config.registries.map(registry => createRegistry(registry, limits, sweeper))
+  const origins: Origin[] = []
+  const openOrigin: OpenOrigin = (url, ca) => {
+    const origin = createOrigin({ url, ca, limits, sweeper })
+    origins.push(origin)
+    return origin
+  }
+  const registries = config.registries.map(registry => createRegistry(registry, limits, sweeper, openOrigin))
   const snapshot: Snapshot = {
     directory: createDirectory(config.enrolments),
     routeOf: createRouter(registries),
@@ -73,7 +80,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
 
   function close(): void {
     for (const listener of listeners) listener.destroy()
-    for (const registry of registries) registry.origin.close()
+    for (const origin of origins) origin.close()
     sweeper.stop()
   }
 
@@ -136,21 +143,20 @@ function createCounter(): Counter {
   }
 }
 
-function createRegistry(config: RegistryConfig, limits: Limits, sweeper: Sweeper): Registry {
-  const { name, reads, publicUrl, upstream, upstreamOrigins } = config
-  const origin = createOrigin({ url: upstream, ca: config.upstreamCa, limits, sweeper })
-  return {
-    name,
-    reads,
-    publicUrl,
-    upstream,
-    upstreamOrigins,
-    basePath: upstream.pathname.replace(/\/$/, ''),
-    dialect: DIALECTS[config.dialect],
-    addressLines: addressLines(publicUrl, config.upstreamHeaders),
-    origin,
-    authorize: undefined,
-  }
+/** Opens what is closed with the gate. */
+type OpenOrigin = (url: URL, ca: Buffer | undefined) => Origin
+
+function createRegistry(config: RegistryConfig, limits: Limits, sweeper: Sweeper, openOrigin: OpenOrigin): Registry {
+  const { name, reads, publicUrl, upstream, upstreamOrigins, tokenService, upstreamCa } = config
+  const origin = openOrigin(upstream, upstreamCa)
+  const basePath = upstream.pathname.replace(/\/$/, '')
+  const lines = addressLines(publicUrl, config.upstreamHeaders)
+  const common = { publicUrl, upstream, upstreamOrigins, basePath, origin, addressLines: lines }
+  // Only OCI registries send their clients elsewhere for a token.
+  const service = config.dialect === 'oci' && tokenService ? openOrigin(new URL(tokenService), upstreamCa) : undefined
+  const exchange = { ...common, tokenService, service, time: limits.upstreamAnswer, sweeper }
+  const authorize = config.dialect === 'oci' ? createTokenExchange(exchange) : undefined
+  return { ...common, name, reads, dialect: DIALECTS[config.dialect], authorize }
 }
 
 function answerFault(gateway: Gateway, client: Client, ...[fault, detail]: Parameters<typeof refusalOfFault>) {

@@ -115,7 +115,10 @@ async function readRegistry(sheet: Sheet, name: string): Promise<RegistryConfig 
   }
   const read = readAt(sheet, path, registry)
   if (read === undefined) return undefined
-  refusePlainUpstream(sheet, path, read.upstream, read['unsafe-plain-upstream'])
+  const { upstream, 'token-service': service, 'unsafe-plain-upstream': unsafe } = read
+  refusePlain(sheet, path, 'upstream', upstream, unsafe)
+  // The account's password is what it gets.
+  if (service !== undefined) refusePlain(sheet, path, 'token-service', new URL(service), unsafe)
   return {
     name,
     dialect: read.dialect,
@@ -129,12 +132,12 @@ async function readRegistry(sheet: Sheet, name: string): Promise<RegistryConfig 
   }
 }
 
-function refusePlainUpstream(sheet: Sheet, path: Path, upstream: URL, unsafe: boolean): void {
-  if (upstream.protocol === 'https:' || isLoopback(upstream.hostname) || unsafe) return
+function refusePlain(sheet: Sheet, path: Path, key: string, { protocol, hostname, host }: URL, unsafe: boolean): void {
+  if (protocol === 'https:' || isLoopback(hostname) || unsafe) return
   complain(
     sheet,
-    [...path, 'upstream'],
-    `${quote(upstream.host)} is another host, and credentials would cross the network in clear; use https, or set unsafe-plain-upstream: true in this registry`,
+    [...path, key],
+    `${quote(host)} is another host, and credentials would cross the network in clear; use https, or set unsafe-plain-upstream: true in this registry`,
   )
 }
 

@@ -26,6 +26,11 @@ export interface Asked {
   readonly digest: string | undefined
   /** the answer depends on who asks, so no cache may keep it */
   readonly personal: boolean
+  /**
+   * Of a change: the package whose content it makes part of this one, so that it reads that too. `ANY_PACKAGE`:
+   * whichever the registry finds it in.
+   */
+  readonly mountedFrom?: string | undefined
   /** how the body of a successful answer is made right; undefined: it passes as it is */
   readonly rewrite?: Rewrite | undefined
   /** The same, but needed only where the backend cannot know the address that its links have to have. */
@@ -87,7 +92,7 @@ export interface Dialect {
    */
   normalise?(name: string): string
   /** The status of a refusal, where clients of the ecosystem misunderstand the usual one. */
-  refusalStatus?(status: number, target: Target): number
+  refusalStatus?(status: number, target: Target, method?: Method): number
 }
 
 /**

@@ -58,6 +58,10 @@ export function decide({ peer, enrolment, route, ticket, now, leeway }: Question
 /** What a ticket is for is compared as far as it is known; after the body was looked at, once more (R28). */
 function withTicket(decision: Decision, ticket: Ticket, { registry, asked, inspect }: RegistryRoute): Decision {
   if (decision.kind !== 'forward' && decision.kind !== 'inspect') return decision
+  const { mountedFrom } = asked
+  // No ticket is for two packages.
+  if (mountedFrom !== undefined)
+    return refuse('ticket-differs', 'package', asked.package ?? '', `content of ${mountedFrom} too`)
   const known = inspect === undefined ? asked : bestCase(ticket.binding, asked, inspect)
   const difference = differenceFrom(ticket.binding, registry.name, known)
   if (difference !== undefined) return difference
@@ -84,10 +88,18 @@ function decideChange(route: RegistryRoute, standing: Identity | Refused): Decis
   if (standing.kind === 'refused') return standing
   const { registry, asked, inspect } = route
   if (inspect !== undefined) return decideToInspect(route, inspect, standing)
-  const missing = missingRight(standing, registry.name, asked.action, asked.package)
+  const missing = missingRight(standing, registry.name, asked.action, asked.package) ?? unreadable(standing, asked)
   if (missing !== undefined) return missing
   const sender = senderFor(standing, registry, asked.action)
   return sender.kind === 'refused' ? sender : forward(route, sender)
+}
+
+/**
+ * A mount reads what it mounts with the account's credential, which may show more than public reads do. An account reads
+ * every package, so it is for the certificate to be narrower.
+ */
+function unreadable(identity: Identity, { mountedFrom }: Asked): Refused | undefined {
+  return mountedFrom === undefined ? undefined : restriction(identity, 'read')
 }
 
 /** Nobody's body is read unless one of the things it may turn out to be is allowed (R28). */

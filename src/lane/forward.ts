@@ -1,18 +1,18 @@
 // Carries a judged request to its registry and the answer back. Streams both ways with back-pressure; of a change,
 // the last bytes wait until all is checked and recorded, and so does the answer.
 
-import type { Credential } from '../accounts/account.ts'
 import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
 import { isEncoded, type Method, type ResponseHead } from '../http/head.ts'
 import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
 import type { Clock } from './clock.ts'
-import type { Forward, Sender } from './decide.ts'
+import type { Forward } from './decide.ts'
 import { type Peeked, refusalOfAbort } from './peek.ts'
 import type { Entry, Outcome } from './record.ts'
-import { instant, type Refused, refuse } from './refusals.ts'
+import { type Refused, refuse } from './refusals.ts'
 import { linksOf, plainRequest, REWRITTEN_SIZE } from './rewrite.ts'
-import type { Registry } from './route.ts'
+import type { Authorization, Registry } from './route.ts'
+import { endOf, ownCredential, poolOf, refusalOfChallenge, refusalOfEnd } from './sender.ts'
 import { clientResponse, upstreamHead } from './upstream-head.ts'
 
 export interface ForwardJob {
@@ -54,6 +54,7 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   let heldAnswer: Buffer[] | undefined
   let heldSize = 0
   let rewrite: Rewrite | undefined
+  let onRejected = (): void => {}
 
   function settle(outcome: Outcome): void {
     over = true
@@ -71,8 +72,12 @@ export function forward(job: ForwardJob): Promise<Outcome> {
 
   async function start(): Promise<void> {
     const bodyless = exchange.head.framing.kind === 'none'
-    const credential = await credentialFor(decision, exchange.head.method)
-    if (credential !== undefined && 'refusal' in credential) return stop(credential, 'no token was to be had')
+    const authorization = await authorizationFor(decision, exchange.head.method)
+    if (authorization.kind === 'denied') return stop(authorization.refused, authorization.cause)
+    // While a token was fetched, the client may have gone: then there is no change to record.
+    if (over) return
+    const { credential } = authorization
+    onRejected = authorization.onRejected
     const certain = bodyless ? lastWord(decision, peeked) : asked
     if ('refusal' in certain) return stop(certain)
     if (change && bodyless && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
@@ -125,7 +130,10 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   }
 
   function onHead(head: ResponseHead): void {
-    if (head.status === 401) return stop(refusalOfChallenge(decision), 'the upstream answered 401')
+    if (head.status === 401) {
+      onRejected()
+      return stop(refusalOfChallenge(sender), 'the upstream answered 401')
+    }
     response = clientResponse(exchange.head, head, decision, job.id)
     rewrite = head.status === 200 && exchange.head.method !== 'HEAD' ? asked.rewrite : undefined
     // An answer before the end of the request: the rest of the upload is of no use to anybody.
@@ -198,32 +206,13 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   return promise
 }
 
-/** ms since the epoch at which the sender's certificate or its enrolment ends, whichever is first. */
-function endOf(sender: Sender): number {
-  if (sender.kind === 'public') return Number.POSITIVE_INFINITY
-  const { peer, enrolment } = sender.identity
-  return Math.min(peer.notAfter, enrolment.expires)
-}
-
-function refusalOfEnd(sender: Sender): Refused {
-  if (sender.kind === 'public') return refuse('certificate-required')
-  const { peer, enrolment } = sender.identity
-  return peer.notAfter <= enrolment.expires
-    ? refuse('certificate-expired', peer.fingerprint, instant(peer.notAfter))
-    : refuse('enrolment-expired', peer.fingerprint, instant(enrolment.expires))
-}
-
-function poolOf(sender: Sender): string {
-  return sender.kind === 'account' ? `account ${sender.identity.enrolment.account.name}` : 'public'
-}
-
 /** Before anything of the body is read: a registry's token may have to be fetched first. */
-async function credentialFor(
+function authorizationFor(
   { registry, asked, sender }: Forward,
   method: Method,
-): Promise<Credential | undefined | Refused> {
-  const own = sender.kind === 'account' ? sender.credential : undefined
-  return registry.authorize === undefined ? own : registry.authorize(own, poolOf(sender), method, asked)
+): Authorization | Promise<Authorization> {
+  if (registry.authorize !== undefined) return registry.authorize(sender, method, asked)
+  return { kind: 'granted', credential: ownCredential(sender), onRejected() {} }
 }
 
 function rewritten(rewrite: Rewrite, registry: Registry, chunks: readonly Buffer[]): readonly Buffer[] | undefined {
@@ -258,13 +247,4 @@ function inspectedAsked(asked: Asked, peeked: Peeked): Asked | Refused {
       return same ? inspection.asked : refuse('upload-unclear', 'its end contradicts its beginning')
     }
   }
-}
-
-/**
- * The upstream's challenge is about the gate's credential, which is no business of the client's: followed, it would
- * lead around the gate, or to a password prompt.
- */
-function refusalOfChallenge({ sender }: Forward): Refused {
-  if (sender.kind === 'public') return refuse('certificate-required')
-  return refuse('upstream-credential-rejected', sender.identity.enrolment.account.name)
 }

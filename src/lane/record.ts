@@ -139,5 +139,6 @@ function describe(facts: EntryFacts, asked: Asked | undefined): Record<string, u
     package: asked?.package,
     version: asked?.version,
     digest: asked?.digest,
+    mounted_from: asked?.mountedFrom,
   }
 }

@@ -7,6 +7,7 @@ import type { Action, Asked, Dialect, Inspector } from '../dialects/dialect.ts'
 import { isEncoded, type Method, type RequestHead } from '../http/head.ts'
 import type { Origin } from '../http/origin.ts'
 import { parseTarget, type Target } from '../http/target.ts'
+import type { Sender } from './decide.ts'
 import { isSetByGate } from './fields.ts'
 import { type Refused, refuse } from './refusals.ts'
 import { isDisplaced } from './rewrite.ts'
@@ -29,13 +30,19 @@ export interface Registry {
   readonly addressLines: string
 }
 
-/** @returns the credential to send; undefined: none is needed */
-export type Authorize = (
-  credential: Credential | undefined,
-  pool: string,
-  method: Method,
-  asked: Asked,
-) => Promise<Credential | undefined | Refused>
+/** Asked before anything of a request goes upstream. Never rejects. */
+export type Authorize = (sender: Sender, method: Method, asked: Asked) => Promise<Authorization>
+
+export type Authorization =
+  | {
+      readonly kind: 'granted'
+      /** to send; undefined: none is needed, or none is to be had */
+      readonly credential: Credential | undefined
+      /** The upstream answered 401 to it: what was believed about it is forgotten. */
+      readonly onRejected: () => void
+    }
+  /** `cause`: for the operator */
+  | { readonly kind: 'denied'; readonly refused: Refused; readonly cause: string | undefined }
 
 /** What only the body of a request tells. */
 export interface Inspect {
@@ -122,7 +129,7 @@ function classify(registry: Registry, head: RequestHead, target: Target): Route 
   const asked = withLinks(classified.asked, registry)
   const inspect = classified.kind === 'inspect' ? classified : undefined
   const upstreamTarget = `${registry.basePath}${target.raw}`
-  const refusalStatus = (status: number) => registry.dialect.refusalStatus?.(status, target) ?? status
+  const refusalStatus = (status: number) => registry.dialect.refusalStatus?.(status, target, head.method) ?? status
   return { kind: 'registry', registry, asked, upstreamTarget, inspect, refusalStatus }
 }
 

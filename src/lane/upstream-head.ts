@@ -30,17 +30,31 @@ export function addressLines(publicUrl: URL, extra: ReadonlyMap<string, string> 
   return lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
 }
 
-/** A request head with its blank line. The one place where a secret is opened. */
+/** The line of a credential. The one place where a secret is opened. */
+function credentialLine(credential: Credential | undefined): string {
+  return credential === undefined ? '' : `${credential.field}: ${credential.value.open()}\r\n`
+}
+
+/**
+ * The head of a GET that the gate asks for itself.
+ *
+ * @param target origin-form
+ * @param address lines that name the host, as of `addressLines`
+ */
+export function ownHead(target: string, address: string, credential: Credential | undefined): string {
+  return `GET ${target} HTTP/1.1\r\n${address}accept: application/json\r\n${credentialLine(credential)}\r\n`
+}
+
+/** A request head with its blank line. */
 export function upstreamHead(
   head: RequestHead,
   { registry, upstreamTarget }: Pick<Forward, 'registry' | 'upstreamTarget'>,
   credential: Credential | undefined,
   address: string,
 ): string {
-  const own = credential === undefined ? '' : `${credential.field}: ${credential.value.open()}\r\n`
   return (
     `${head.method} ${upstreamTarget} HTTP/1.1\r\n${registry.addressLines}x-forwarded-for: ${address}\r\n` +
-    `${requestLines(head, credential?.field)}${own}${framingLine(head)}\r\n`
+    `${requestLines(head, credential?.field)}${credentialLine(credential)}${framingLine(head)}\r\n`
   )
 }
 

@@ -3,16 +3,16 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { before, type TestContext, test } from 'node:test'
+import { before, test } from 'node:test'
 import { connectClient } from '../lab/client.ts'
-import { enrol, makeAccount, startTestGate, type TestGate } from '../lab/gate.ts'
-import { makeIdentity, type TestIdentity } from '../lab/identities.ts'
-import { type Distribution, makeDistributions, type Pypiserver, startPypiserver } from '../lab/pypiserver.ts'
-import { cleanEnvironment, demand, ensurePython, type Python, type Ran, run } from '../lab/python.ts'
+import { enrol, makeAccount, startTestGate } from '../lab/gate.ts'
+import { makeIdentity } from '../lab/identities.ts'
+import { createPypiBench, PUBLISHED, type PypiBench } from '../lab/pypi-bench.ts'
+import { demand, ensurePython, type Python, run } from '../lab/python.ts'
 import { operation } from '../lab/table.ts'
-import { freePort, temporaryFolder } from '../lab/temporary.ts'
+import { freePort } from '../lab/temporary.ts'
 
 let python: Python
 let curlVersion = ''
@@ -25,78 +25,6 @@ before(async () => {
   curlVersion = /^curl (\S+)/.exec(curl)?.[1] ?? ''
 })
 
-interface Bench {
-  readonly folder: string
-  readonly gate: TestGate
-  /** with a slash at the end */
-  readonly url: string
-  readonly server: Pypiserver
-  readonly alice: TestIdentity
-  /** path of one PEM file with certificate and key */
-  readonly pem: string
-  /** path of the PEM file of whom to trust */
-  readonly ca: string
-  readonly env: Record<string, string>
-  /** @returns the path of a PEM file */
-  readonly write: (name: string, identity: TestIdentity) => Promise<string>
-  /** the names of the files that the backend has */
-  readonly stored: () => Promise<readonly string[]>
-  readonly make: (distribution: Distribution) => ReturnType<typeof makeDistributions>
-  readonly twine: (args: readonly string[], pem?: string) => Promise<Ran>
-  /** with `--index-url` and whom to trust */
-  readonly pip: (command: string, args: readonly string[]) => Promise<Ran>
-  readonly uv: (args: readonly string[], env?: Record<string, string>) => Promise<Ran>
-}
-
-const PUBLISHED = ['my-pkg', 'tool', 'big']
-
-async function createBench(t: TestContext, reads: 'public' | 'certificate'): Promise<Bench> {
-  const folder = await temporaryFolder(t)
-  const authenticate = reads === 'public' ? ['update'] : ['update', 'list', 'download']
-  const server = await startPypiserver(t, python, { folder: join(folder, 'backend'), authenticate })
-  const alice = await makeIdentity()
-  const account = makeAccount({ credential: server.credential, rights: { publish: PUBLISHED } })
-  const port = await freePort()
-  const url = `https://localhost:${port}/`
-  const gate = await startTestGate(t, {
-    upstream: server.origin,
-    port,
-    enrolments: [enrol(alice, account)],
-    registry: { dialect: 'pypi', publicUrl: new URL(url), reads },
-  })
-  const ca = join(folder, 'ca.pem')
-  await writeFile(ca, gate.certificate)
-  const env = cleanEnvironment(folder)
-
-  async function write(name: string, { certificate, key }: TestIdentity): Promise<string> {
-    const path = join(folder, `${name}.pem`)
-    await writeFile(path, `${certificate}\n${key}`, { mode: 0o600 })
-    return path
-  }
-
-  const pem = await write('alice', alice)
-  // Neither a user nor a password, and nobody to ask for them.
-  const twineOptions = ['--repository-url', url, '--cert', ca, '-u', '', '-p', '', '--non-interactive']
-  const pipOptions = ['--index-url', `${url}simple/`, '--cert', ca, '--retries', '0', '--no-deps']
-  return {
-    folder,
-    gate,
-    url,
-    server,
-    alice,
-    pem,
-    ca,
-    env,
-    write,
-    stored: () => readdir(server.store),
-    make: distribution => makeDistributions(python, join(folder, 'dist'), distribution),
-    twine: (args, client = pem) =>
-      run(python.command, ['-m', 'twine', 'upload', ...twineOptions, '--client-cert', client, ...args], env),
-    pip: (command, args) => run(python.command, ['-m', 'pip', command, ...pipOptions, ...args], env, folder),
-    uv: (args, more = {}) => run(python.uv, args, { ...env, SSL_CERT_FILE: ca, ...more }, folder),
-  }
-}
-
 async function sha256Of(path: string): Promise<string> {
   return `sha256:${createHash('sha256')
     .update(await readFile(path))
@@ -104,12 +32,12 @@ async function sha256Of(path: string): Promise<string> {
 }
 
 /** The audit lines about changes, by what they say of the request. */
-async function changes({ gate }: Bench): Promise<readonly Record<string, unknown>[]> {
+async function changes({ gate }: PypiBench): Promise<readonly Record<string, unknown>[]> {
   return (await gate.audit()).filter(line => line['action'] !== 'read')
 }
 
 test('twine', async t => {
-  const bench = await createBench(t, 'public')
+  const bench = await createPypiBench(t, python, 'public')
   const what = (operation: string) => ({ client: 'twine', version: python.versionOf('twine'), operation, backend })
 
   await operation(t, what('upload of a wheel and an sdist'), async () => {
@@ -193,7 +121,7 @@ test('twine', async t => {
 })
 
 test('pip, where reads are public', async t => {
-  const bench = await createBench(t, 'public')
+  const bench = await createPypiBench(t, python, 'public')
   const what = (operation: string) => ({ client: 'pip', version: python.versionOf('pip'), operation, backend })
   const { wheel } = await bench.make({ name: 'my-pkg', version: '1.0' })
   demand(await bench.twine([wheel]))
@@ -221,7 +149,7 @@ test('pip, where reads are public', async t => {
 })
 
 test('pip, where reads need a certificate', async t => {
-  const bench = await createBench(t, 'certificate')
+  const bench = await createPypiBench(t, python, 'certificate')
   const what = (operation: string) => ({ client: 'pip', version: python.versionOf('pip'), operation, backend })
   const { wheel } = await bench.make({ name: 'my-pkg', version: '1.0' })
   demand(await bench.twine([wheel]))
@@ -254,10 +182,11 @@ test('pip, where reads need a certificate', async t => {
   })
 })
 
+/** Given and empty: without any, uv looks for some and finds none. */
 const UV_CREDENTIALS = ['--username', '', '--password', '']
 
 test('uv', async t => {
-  const bench = await createBench(t, 'certificate')
+  const bench = await createPypiBench(t, python, 'certificate')
   const what = (operation: string) => ({ client: 'uv', version: python.versionOf('uv'), operation, backend })
   const publish = (file: string, env: Record<string, string>) =>
     bench.uv(['publish', '--publish-url', bench.url, '--trusted-publishing', 'never', ...UV_CREDENTIALS, file], env)
@@ -294,7 +223,7 @@ test('uv', async t => {
 })
 
 test('curl', async t => {
-  const bench = await createBench(t, 'public')
+  const bench = await createPypiBench(t, python, 'public')
   const what = (operation: string) => ({ client: 'curl', version: curlVersion, operation, backend })
   const upload = (file: string, fields: Readonly<Record<string, string>>) => {
     const form = Object.entries(fields).flatMap(([name, value]) => ['-F', `${name}=${value}`])
