@@ -17,9 +17,9 @@ import { createPeerReader } from './lane/peer.ts'
 import { createRecorder } from './lane/record.ts'
 import { createRouter, type Registry } from './lane/route.ts'
 import { createTicketOffice } from './lane/tickets.ts'
-import { createTokenExchange } from './lane/token-exchange.ts'
 import { addressLines } from './lane/upstream-head.ts'
 import { factsOf, type Log } from './ops/log.ts'
+import { createTokenExchange } from './tokens/exchange.ts'
 
 export interface RunningGate {
   readonly addresses: readonly AddressInfo[]

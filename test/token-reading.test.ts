@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ANY_PACKAGE, ask } from '../src/dialects/dialect.ts'
 import { METHODS } from '../src/http/head.ts'
-import { parseChallenges } from '../src/lane/challenge.ts'
-import { readToken } from '../src/lane/token-answer.ts'
-import { scopesOf } from '../src/lane/token-scope.ts'
+import { readToken } from '../src/tokens/answer.ts'
+import { parseChallenges } from '../src/tokens/challenge.ts'
+import { scopesOf } from '../src/tokens/scope.ts'
 
 describe('scopes', () => {
   test('equal what docker-registry asks for in its own challenges', () => {

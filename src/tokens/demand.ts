@@ -1,8 +1,8 @@
 // What an OCI registry wants to be shown, learnt from its answer to `GET /v2/` (distribution's token specification).
 
 import { type ResponseHead, valuesOf } from '../http/head.ts'
+import type { Places } from '../lane/rewrite.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import type { Places } from './rewrite.ts'
 
 export type Demand =
   /** the credential itself, or nothing at all: then it does no harm */

@@ -3,17 +3,17 @@
 
 import { LRUCache } from 'lru-cache'
 import type { Credential } from '../accounts/account.ts'
+import { type Inquiry, inquire, type Reply } from '../http/inquiry.ts'
 import type { Origin } from '../http/origin.ts'
 import type { Sweeper } from '../http/sweeper.ts'
-import type { Sender } from './decide.ts'
-import { type Inquiry, inquire, type Reply } from './inquiry.ts'
-import { refuse } from './refusals.ts'
-import type { Authorization, Authorize } from './route.ts'
-import { ownCredential, poolOf, refusalOfChallenge } from './sender.ts'
-import { readToken } from './token-answer.ts'
-import { type Demand, type Realm, readDemand, type TokenPlaces } from './token-demand.ts'
-import { scopesOf } from './token-scope.ts'
-import { ownHead } from './upstream-head.ts'
+import type { Sender } from '../lane/decide.ts'
+import { refuse } from '../lane/refusals.ts'
+import type { Authorization, Authorize } from '../lane/route.ts'
+import { ownCredential, poolOf, refusalOfChallenge } from '../lane/sender.ts'
+import { ownHead } from '../lane/upstream-head.ts'
+import { readToken } from './answer.ts'
+import { type Demand, type Realm, readDemand, type TokenPlaces } from './demand.ts'
+import { scopesOf } from './scope.ts'
 
 export interface TokenExchange extends TokenPlaces {
   /** the upstream */

@@ -1,9 +1,9 @@
 // A small question of the gate's own to a backend: one GET, and its whole answer, bounded in size and time.
 
-import type { ResponseHead } from '../http/head.ts'
-import type { Origin } from '../http/origin.ts'
-import type { Sweeper, Watch } from '../http/sweeper.ts'
-import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
+import type { ResponseHead } from './head.ts'
+import type { Origin } from './origin.ts'
+import type { Sweeper, Watch } from './sweeper.ts'
+import type { UpstreamExchange, UpstreamFault } from './upstream.ts'
 
 export interface Inquiry {
   readonly origin: Origin
