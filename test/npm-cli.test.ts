@@ -10,6 +10,7 @@ import { gunzipSync } from 'node:zlib'
 import type { RawResponse } from './lab/client.ts'
 import { type NpmResult, placeOf, type RunOptions } from './lab/npm.ts'
 import { openScene, type Scene } from './lab/npm-scene.ts'
+import { operation } from './lab/table.ts'
 
 const CLOSED =
   /login, token and user endpoints are closed here: the client certificate is the login, no token is needed/
@@ -47,6 +48,11 @@ function put(path: string, body: string): string {
 function seen({ tap }: Scene, pattern: RegExp): readonly string[] {
   const requests = tap.sent().flatMap(text => [...text.matchAll(/^([A-Z]+ \/\S*) HTTP\/1\.1\r$/gm)])
   return requests.map(([, request = '']) => request).filter(request => pattern.test(request))
+}
+
+async function verdaccioVersion(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile('node_modules/verdaccio/package.json', 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?'
 }
 
 type Step = readonly [name: string, run: (scene: Scene) => Promise<void>]
@@ -303,8 +309,10 @@ const refusing: readonly Step[] = [
 
 test('npm', async t => {
   const scene = await openScene(t)
+  const version = (await npm(scene, ['--version'])).trim()
+  const backend = `Verdaccio ${await verdaccioVersion()}`
   for (const [name, run] of [...publishing, ...reading, ...refusing, ...changing]) {
-    await t.test(name, () => run(scene))
+    await operation(t, { client: 'npm', version, operation: name, backend }, () => run(scene))
   }
   await t.test('each request of alice’s went upstream with her token, and nothing else did', () => {
     const credentials = scene.tap.sent().flatMap(text => text.match(/^authorization: .*(?=\r$)/gim) ?? [])

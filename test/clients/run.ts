@@ -1,4 +1,5 @@
-// Runs the tests with real clients and prints what worked as a table; with `--readme` the manual's table is made anew.
+// Runs the tests with real clients and prints what worked as a table. README.md shows the same in short: a run fails
+// where it does not, and with `--readme` makes it so.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))
+/** npm's is among the tests that need nothing but npm. */
+const NPM = fileURLToPath(new URL('../npm-cli.test.ts', import.meta.url))
 const README = fileURLToPath(new URL('../../README.md', import.meta.url))
 
 /** A line of the file that `operation()` writes. */
@@ -29,8 +32,8 @@ async function main(args: readonly string[]): Promise<number> {
     const code = await runTests(file)
     const lines = (await readLines(file)).toSorted(byClient)
     process.stdout.write(`\n${tableOf(lines)}`)
-    if (code === 0 && args.includes('--readme')) await rewriteReadme(lines)
-    return code
+    if (code !== 0) return code
+    return args.includes('--readme') ? rewriteReadme(lines) : checkReadme(lines)
   } finally {
     await rm(folder, { recursive: true })
   }
@@ -38,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function runTests(table: string): Promise<number> {
   const names = (await readdir(FOLDER)).filter(name => name.endsWith('.test.ts'))
-  const files = names.toSorted().map(name => join(FOLDER, name))
+  const files = [NPM, ...names.toSorted().map(name => join(FOLDER, name))]
   const child = spawn(process.execPath, ['--test', ...files], {
     stdio: 'inherit',
     env: { ...process.env, CERTGATE_CLIENT_TABLE: table },
@@ -91,14 +94,42 @@ function markdown(head: readonly string[], rows: readonly (readonly string[])[])
 
 const PART = /(<!-- clients -->\n)[\s\S]*?(<!-- \/clients -->)/
 
-async function rewriteReadme(lines: readonly Line[]): Promise<void> {
+async function readReadme(): Promise<string> {
   const text = await readFile(README, 'utf8')
   if (!PART.test(text)) throw new Error('README.md has no part between <!-- clients --> and <!-- /clients -->')
+  return text
+}
+
+async function rewriteReadme(lines: readonly Line[]): Promise<number> {
+  const text = await readReadme()
   const table = summaryOf(lines)
   await writeFile(
     README,
     text.replace(PART, (_, begin: string, end: string) => `${begin}\n${table}\n${end}`),
   )
+  return 0
+}
+
+/** Versions are those of the day when the table was made; what works has to be what it says. */
+async function checkReadme(lines: readonly Line[]): Promise<number> {
+  const [shown = ''] = PART.exec(await readReadme()) ?? []
+  const missing = rowsOf(summaryOf(lines)).filter(row => !rowsOf(shown).includes(row))
+  if (missing.length === 0 && rowsOf(shown).length === rowsOf(summaryOf(lines)).length) return 0
+  process.stderr.write(
+    `README.md shows another table; node test/clients/run.ts --readme mends it:\n${missing.join('\n')}\n`,
+  )
+  return 1
+}
+
+/** The rows of a table without versions and padding. */
+function rowsOf(table: string): string[] {
+  const rows = table.split('\n').filter(row => row.startsWith('|'))
+  return rows
+    .map(row => {
+      const [, client = '', , backend = '', operations = ''] = row.split(/(?<!\\)\|/).map(cell => cell.trim())
+      return [client, backend.replace(/ [0-9][^\s,]*/g, ''), operations].join(' | ')
+    })
+    .filter(row => !row.startsWith('-'))
 }
 
 process.exitCode = await main(process.argv.slice(2))
