@@ -49,26 +49,14 @@ export interface RequestHead {
   readonly keepAlive: boolean
 }
 
-export interface ResponseHead {
-  readonly status: number
-  readonly reason: string
-  readonly fields: Fields
-  readonly framing: Framing
-  readonly nominated: readonly string[]
-  readonly keepAlive: boolean
-}
-
 /** What a malformed head is answered with; the refusal table holds status and text. */
 export type HeadFault = 'malformed' | 'too-large' | 'version' | 'method' | 'expectation'
 
+/** `end` is the index after the head; `detail` a constant text, without an octet of the peer's. */
 export type HeadResult<Head> =
-  | { readonly kind: 'head'; readonly head: Head /** index after the head */; readonly end: number }
+  | { readonly kind: 'head'; readonly head: Head; readonly end: number }
   | { readonly kind: 'incomplete' }
-  | {
-      readonly kind: 'fault'
-      readonly fault: HeadFault /** constant text, no octet of the peer's */
-      readonly detail: string
-    }
+  | { readonly kind: 'fault'; readonly fault: HeadFault; readonly detail: string }
 
 export interface HeadLimits {
   readonly headSize: number

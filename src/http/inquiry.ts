@@ -1,7 +1,7 @@
 // A small question of the gate's own to a backend: one GET, and its whole answer, bounded in size and time.
 
-import type { ResponseHead } from './head.ts'
 import type { Origin } from './origin.ts'
+import type { ResponseHead } from './response-head.ts'
 import type { Sweeper, Watch } from './sweeper.ts'
 import type { UpstreamExchange, UpstreamFault } from './upstream.ts'
 

@@ -5,6 +5,7 @@ import {
   CHUNKED,
   connectionOptions,
   type FieldSection,
+  type Fields,
   type Framing,
   fault,
   type HeadLimits,
@@ -14,8 +15,16 @@ import {
   type Method,
   NO_BODY,
   parseFields,
-  type ResponseHead,
 } from './head.ts'
+
+export interface ResponseHead {
+  readonly status: number
+  readonly reason: string
+  readonly fields: Fields
+  readonly framing: Framing
+  readonly nominated: readonly string[]
+  readonly keepAlive: boolean
+}
 
 const UNTIL_CLOSE: Framing = Object.freeze({ kind: 'close' })
 

@@ -3,7 +3,8 @@
 
 import type { Socket } from 'node:net'
 import { type BodyDecoder, CHUNK_END, chunkHeader, createBodyDecoder, LAST_CHUNK } from './body.ts'
-import type { Framing, HeadLimits, Method, ResponseHead } from './head.ts'
+import type { Framing, HeadLimits, Method } from './head.ts'
+import type { ResponseHead } from './response-head.ts'
 import { parseResponseHead } from './response-head.ts'
 import type { Sweeper, Watch } from './sweeper.ts'
 

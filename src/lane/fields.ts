@@ -1,7 +1,8 @@
 // Which fields cross the gate, in each direction: strip first, then set. What stays behind is decided by rule, so that
 // a client's own extension fields pass and nothing that speaks of identity does (R06, R10).
 
-import type { Fields, RequestHead, ResponseHead } from '../http/head.ts'
+import type { Fields, RequestHead } from '../http/head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 
 /** RFC 9110 §7.6.1, and what old software sends in its place. Framing is set anew by the engine. */
 const HOP_BY_HOP = [

@@ -3,7 +3,8 @@
 
 import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
-import { isEncoded, type Method, type ResponseHead } from '../http/head.ts'
+import { isEncoded, type Method } from '../http/head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 import type { UpstreamExchange, UpstreamFault } from '../http/upstream.ts'
 import type { Clock } from './clock.ts'
 import type { Forward } from './decide.ts'

@@ -2,8 +2,9 @@
 
 import type { Credential } from '../accounts/account.ts'
 import type { Response } from '../http/exchange.ts'
-import type { Framing, RequestHead, ResponseHead } from '../http/head.ts'
+import type { Framing, RequestHead } from '../http/head.ts'
 import { CHUNKED, NO_BODY, valuesOf } from '../http/head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 import type { Forward } from './decide.ts'
 import { requestLines, responseFields, withPrivacy } from './fields.ts'
 import { type Places, pathAtGate, rewrittenFields } from './rewrite.ts'

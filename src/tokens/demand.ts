@@ -1,6 +1,7 @@
 // What an OCI registry wants to be shown, learnt from its answer to `GET /v2/` (distribution's token specification).
 
-import { type ResponseHead, valuesOf } from '../http/head.ts'
+import { valuesOf } from '../http/head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 import type { Places } from '../lane/rewrite.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 
