@@ -174,6 +174,14 @@ describe('R30 the upstream', () => {
     assert.deepEqual(upstream.received(), [])
   })
 
+  test('R30 R32 that cannot be reached over TLS is a 502, too', async t => {
+    const gate = await startTestGate(t, { upstream: 'https://127.0.0.1:1', registry: { dialect: 'generic' } })
+    const client = await connectClient(t, { port: gate.port })
+    client.send(GET)
+    assert.equal((await client.response()).status, 502)
+    assert.ok(gate.logged.some(({ facts }) => facts['cause'] === 'ECONNREFUSED'))
+  })
+
   test('R30 that accepts and stays silent is a 504', async t => {
     const upstream = await startUpstream(t, () => {})
     const { port } = await gateFor(t, upstream, { upstreamAnswer: 100 })

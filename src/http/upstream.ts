@@ -190,7 +190,7 @@ export function createUpstreamConnection(
   /** A body that lasts until the connection closes ends here; any other is cut short (R36). */
   function onEnd(): void {
     if (current?.head?.framing.kind === 'close') finish(current, false)
-    else socket.destroy()
+    else breakOff(current)
   }
 
   function onClose(): void {
