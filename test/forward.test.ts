@@ -93,8 +93,11 @@ describe('R08 framing is made anew', () => {
 describe('R09 after doubt, connections are not used again', () => {
   test('R09 an early answer passes, the upload stops, both connections close', async t => {
     const refusal = 'HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!'
+    const refused = new WeakSet<object>()
     const upstream = await startUpstream(t, (socket, text) => {
-      if (text.endsWith('\r\n\r\n')) socket.write(refusal)
+      if (!text.includes('\r\n\r\n') || refused.has(socket)) return
+      refused.add(socket)
+      socket.write(refusal)
     })
     const { port } = await gateFor(t, upstream)
     const client = await connectClient(t, { port, identity: alice })
@@ -190,6 +193,28 @@ describe('R09 after doubt, connections are not used again', () => {
     client.send('PUT /file HTTP/1.1\r\nHost: registry.test\r\n\r\n')
     assert.equal((await client.response()).status, 502)
     assert.equal(upstream.received().join('').match(/PUT/g)?.length, 1)
+  })
+})
+
+describe('a change is recorded before the upstream can act on it', () => {
+  test('a DELETE whose body never comes: the line is there before the head is sent', async t => {
+    let linesAtHead: readonly Record<string, unknown>[] | undefined
+    const upstream = await startUpstream(t, socket => {
+      if (linesAtHead !== undefined) return
+      linesAtHead = []
+      void gate.audit().then(lines => {
+        linesAtHead = lines
+        socket.write(OK)
+      })
+    })
+    const gate = await gateFor(t, upstream)
+    const client = await connectClient(t, { port: gate.port, identity: alice })
+    client.send('DELETE /file HTTP/1.1\r\nHost: registry.test\r\nContent-Length: 5\r\n\r\n')
+    assert.equal((await client.response()).status, 200)
+    assert.deepEqual(
+      linesAtHead?.map(({ event }) => event),
+      ['change'],
+    )
   })
 })
 

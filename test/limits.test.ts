@@ -102,6 +102,46 @@ describe('R28 before anybody is known', () => {
     assert.equal(reason, 'account alice has no right to publish left-pad')
   })
 
+  test('R35 a client that does not read its answers is not read from either', async t => {
+    const upstream = await startUpstream(
+      t,
+      answering(`HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n${'x'.repeat(60_000)}`),
+    )
+    const { port } = await gateFor(t, upstream, {})
+    const client = await connectClient(t, { port })
+    client.socket.pause()
+    const other = await connectClient(t, { port })
+    const answered = (): number => upstream.received().join('').match(/^GET /gm)?.length ?? 0
+
+    // Each round trip of another client gives the gate the time to do what it is going to do.
+    async function roundTrips(count: number, isEnough: () => boolean): Promise<void> {
+      for (let i = 0; i < count && !isEnough(); i++) {
+        other.send(GET.replace('/file', '/.certgate/whoami'))
+        await other.response()
+      }
+    }
+
+    let asked = 0
+    do {
+      client.send(GET)
+      asked++
+      await roundTrips(50, () => answered() >= asked)
+    } while (answered() >= asked && asked < 1000)
+    assert.ok(asked < 1000, 'the gate went on answering somebody who does not read')
+
+    const junk = Buffer.alloc(65_536, 'a')
+    let written = 0
+    await roundTrips(300, () => {
+      while (client.socket.writableLength < 2 ** 20) {
+        client.socket.write(junk)
+        written += junk.length
+      }
+      return false
+    })
+    const taken = written - client.socket.writableLength
+    assert.ok(taken < 2 ** 24, `the gate took ${taken} bytes`)
+  })
+
   test('more connections than the limit are closed at once', async t => {
     const { port } = await gateFor(t, await startUpstream(t), { connections: 2 })
     await connectClient(t, { port })

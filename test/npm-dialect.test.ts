@@ -204,8 +204,15 @@ function publishDocument(changes: Record<string, unknown> = {}): Record<string, 
 }
 
 /** The verdicts before and at the end of a document that comes in pieces of `size` bytes. */
-function inspect(text: string, target = '/@s%2fp', size = text.length): { before: Inspection; last: Inspection } {
-  const classified = classify(npm, 'PUT', target)
+function inspect(
+  text: string,
+  target = '/@s%2fp',
+  size = text.length,
+  type = 'application/json',
+): { before: Inspection; last: Inspection } {
+  const parsed = parseTarget(target)
+  assert.ok(parsed.kind === 'target')
+  const classified = npm.classify('PUT', parsed.target, ['content-type', type])
   assert.ok(classified.kind === 'inspect')
   const inspector = classified.inspector()
   const bytes = Buffer.from(text)
@@ -255,6 +262,33 @@ describe('npm documents', () => {
     })
   }
 
+  test('R18 a document in another charset than the one it is judged in is not read', () => {
+    const good = JSON.stringify(publishDocument())
+    for (const type of ['application/json', 'application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"']) {
+      assert.equal(inspect(good, undefined, undefined, type).last.kind, 'known', type)
+    }
+    const others = [
+      'application/json; charset=utf-7',
+      'application/json; charset=utf-16',
+      'text/plain',
+      'application/json, text/json',
+    ]
+    for (const type of [...others, 'application/json; charset=utf-8; charset=utf-7', '']) {
+      assert.equal(inspect(good, undefined, undefined, type).last.kind, 'unacceptable', type)
+    }
+  })
+
+  test('what lists versions, or stands under a revision, needs the right to withdraw as well: a registry drops the rest', () => {
+    const also = (text: string, target?: string): unknown => {
+      const { last } = inspect(text, target)
+      return last.kind === 'known' ? [last.asked.action, last.asked.also] : last
+    }
+    assert.deepEqual(also('{"_id":"@s/p","users":{"alice":true}}'), ['amend', undefined])
+    assert.deepEqual(also('{"_id":"@s/p","versions":{"1.0.0":{"deprecated":"x"}}}'), ['amend', 'withdraw'])
+    assert.deepEqual(also('{"_id":"@s/p","versions":{}}', '/@s%2fp/-rev/1'), ['withdraw', undefined])
+    assert.deepEqual(also('{"_id":"@s/p","maintainers":[]}', '/@s%2fp/-rev/1'), ['own', 'withdraw'])
+  })
+
   test('a document under a revision withdraws versions, or changes owners', () => {
     const withdraw = inspect('{"_id":"@s/p","name":"@s/p","versions":{},"maintainers":[]}', '/@s%2fp/-rev/1-a').last
     const own = inspect('{"_id":"@s/p","_rev":"1-a","maintainers":[]}', '/@s%2fp/-rev/1-a').last
@@ -298,8 +332,28 @@ describe('npm documents', () => {
       /"name" within "versions"/,
     ],
     [
+      'an attachment of another name',
+      JSON.stringify(publishDocument({ _attachments: { 'other.tgz': { data: 'AAAA' } } })),
+      /not named after/,
+    ],
+    [
+      'a tag for another version',
+      JSON.stringify(publishDocument({ 'dist-tags': { latest: '1.0.0' } })),
+      /"dist-tags" names another/,
+    ],
+    [
+      'a tarball of another version',
+      JSON.stringify(publishDocument({ versions: { '1.2.3': { dist: { tarball: 'http://x/@s/p/-/p-1.0.0.tgz' } } } })),
+      /"dist.tarball" names another/,
+    ],
+    [
+      'two hashes to choose from',
+      JSON.stringify(publishDocument({ versions: { '1.2.3': { dist: { integrity: 'sha512-a sha512-b' } } } })),
+      /more than one SHA-512/,
+    ],
+    [
       'two attachments',
-      JSON.stringify(publishDocument({ _attachments: { a: { data: '' }, b: { data: '' } } })),
+      JSON.stringify(publishDocument({ _attachments: { 'p-1.2.3.tgz': { data: '' }, b: { data: '' } } })),
       /more than one attachment/,
     ],
     [
@@ -315,7 +369,7 @@ describe('npm documents', () => {
     ['an escape in the data', good.replace('"data":"', '"data":"\\u0041'), /plain base64/],
     [
       'an attachment without data',
-      JSON.stringify(publishDocument({ _attachments: { a: { stub: true } } })),
+      JSON.stringify(publishDocument({ _attachments: { 'p-1.2.3.tgz': { stub: true } } })),
       /plain base64/,
     ],
     ['an attachment under a revision', good, /which this request may not/, '/@s%2fp/-rev/1-a'],

@@ -31,6 +31,8 @@ export interface Asked {
    * whichever the registry finds it in.
    */
   readonly mountedFrom?: string | undefined
+  /** a further right to the package that the request needs */
+  readonly also?: Action | undefined
   /** how the body of a successful answer is made right; undefined: it passes as it is */
   readonly rewrite?: Rewrite | undefined
   /** The same, but needed only where the backend cannot know the address that its links have to have. */
@@ -66,6 +68,12 @@ export type Inspection =
   | { readonly kind: 'undecided' }
   | { readonly kind: 'known'; readonly asked: Asked }
   | { readonly kind: 'unacceptable'; readonly problem: string }
+
+/** Stands for a body that cannot be read, whatever is in it. */
+export function inspectNothing(problem: string): Inspector {
+  const verdict: Inspection = { kind: 'unacceptable', problem }
+  return { push: () => verdict, end: () => verdict }
+}
 
 export type Classified =
   | { readonly kind: 'asked'; readonly asked: Asked }

@@ -10,20 +10,23 @@ import { createJsonScanner } from './json-scanner.ts'
 const manifest = z.object({
   name: z.string().optional(),
   version: z.string().optional(),
-  dist: z.object({ integrity: z.string().optional() }).optional(),
+  dist: z.object({ integrity: z.string().optional(), tarball: z.string().optional() }).optional(),
 })
 const packageDocument = z.object({
   _id: z.string().optional(),
   name: z.string().optional(),
   versions: z.record(z.string(), manifest).optional(),
   maintainers: z.unknown().optional(),
+  'dist-tags': z.record(z.string(), z.string()).optional(),
 })
 type PackageDocument = z.infer<typeof packageDocument>
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** The scanner leaves the inside of strings to JSON.parse, which may still find a control character there. */
-function parseDocument(text: string): PackageDocument | undefined {
+function parseDocument(bytes: Buffer, end: string): PackageDocument | undefined {
   try {
-    return packageDocument.safeParse(JSON.parse(text)).data
+    return packageDocument.safeParse(JSON.parse(`${utf8.decode(bytes).trimEnd().replace(/,$/, '')}${end}`)).data
   } catch {
     return undefined
   }
@@ -41,6 +44,7 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
   let files = 0
   let verdict: Inspection = UNDECIDED
   let integrity: string | undefined
+  let attachmentName = ''
   let ended = false
   const attachment = createBase64Hash('sha512')
   const scanner = createJsonScanner({ onKey, onString })
@@ -50,8 +54,9 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
     if (path.length === 1) {
       if (inAttachments) attachmentsAt = offset
       else if (files > 0) reject('a member follows "_attachments", which has to be the last')
-    } else if (inAttachments && path.length === 2 && ++files > 1) {
-      reject('there is more than one attachment')
+    } else if (inAttachments && path.length === 2) {
+      attachmentName = path[1] ?? ''
+      if (++files > 1) reject('there is more than one attachment')
     }
   }
 
@@ -63,11 +68,10 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
     if (verdict.kind !== 'unacceptable') verdict = { kind: 'unacceptable', problem }
   }
 
-  function decide(text: string, complete: boolean): void {
+  function decide(document: PackageDocument | undefined, judge: (document: PackageDocument) => Inspection): void {
     prefix = undefined
-    const document = parseDocument(text)
     if (document === undefined) return reject('the document is not one of a package')
-    verdict = complete ? changeOf(document, name, candidates) : publishOf(document, name)
+    verdict = judge(document)
     if (verdict.kind === 'known') integrity = verdict.asked.digest
   }
 
@@ -75,8 +79,12 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
   function decideFromPrefix(): void {
     if (files === 0 || prefix === undefined || attachmentsAt === undefined) return
     if (!candidates.includes('publish')) return reject('the document holds an attachment, which this request may not')
-    const before = Buffer.concat(prefix).subarray(0, attachmentsAt).toString('utf8').trimEnd()
-    decide(`${before.endsWith(',') ? before.slice(0, -1) : before}}`, false)
+    const before = Buffer.concat(prefix).subarray(0, attachmentsAt)
+    decide(parseDocument(before, '}'), document => publishOf(document, name, attachmentName))
+  }
+
+  function decideFromWhole(bytes: Buffer): void {
+    decide(parseDocument(bytes, ''), document => changeOf(document, name, candidates))
   }
 
   return {
@@ -92,7 +100,7 @@ export function createDocumentInspector(name: string, candidates: readonly Actio
       ended = true
       const problem = scanner.end()
       if (problem !== undefined) reject(`the document cannot be read: ${problem}`)
-      if (verdict.kind === 'undecided' && prefix !== undefined) decide(Buffer.concat(prefix).toString('utf8'), true)
+      if (verdict.kind === 'undecided' && prefix !== undefined) decideFromWhole(Buffer.concat(prefix))
       else if (verdict.kind === 'known') verdict = verify(verdict.asked, integrity, attachment.digest())
       return verdict
     },
@@ -116,8 +124,11 @@ function disagreement(document: PackageDocument, name: string): Inspection | und
   return document._id !== undefined && document._id !== name ? unacceptable('"_id" differs from the path') : undefined
 }
 
-/** A publish holds one version with its tarball, as every npm client sends it. */
-function publishOf(document: PackageDocument, name: string): Inspection {
+/**
+ * A publish holds one version with its tarball, as every npm client sends it. A registry stores the tarball under the
+ * attachment's name, serves the file that `dist.tarball` names, and sets every tag: each has to be of this version.
+ */
+function publishOf(document: PackageDocument, name: string, attachmentName: string): Inspection {
   const differs = disagreement(document, name)
   if (differs !== undefined) return differs
   const [entry, ...others] = Object.entries(document.versions ?? {})
@@ -127,23 +138,42 @@ function publishOf(document: PackageDocument, name: string): Inspection {
   const [version, { name: manifestName = name, version: manifestVersion = version, dist }] = entry
   if (manifestName !== name) return unacceptable('"name" within "versions" differs from the path')
   if (manifestVersion !== version) return unacceptable('"version" differs from its key in "versions"')
-  return known({ action: 'publish', package: name, version, digest: sha512Of(dist?.integrity) })
+  const file = `${name.slice(name.indexOf('/') + 1)}-${version}.tgz`
+  if (attachmentName !== `${name}-${version}.tgz` && attachmentName !== file) {
+    return unacceptable('the attachment is not named after the package and the version')
+  }
+  if (dist?.tarball !== undefined && dist.tarball.slice(dist.tarball.lastIndexOf('/') + 1) !== file) {
+    return unacceptable('"dist.tarball" names another file')
+  }
+  if (Object.values(document['dist-tags'] ?? {}).some(tagged => tagged !== version)) {
+    return unacceptable('"dist-tags" names another version')
+  }
+  const hashes = sha512sOf(dist?.integrity)
+  if (hashes.length > 1) return unacceptable('"dist.integrity" has more than one SHA-512')
+  return known({ action: 'publish', package: name, version, digest: hashes[0] })
 }
 
-/** No attachment: deprecation and stars amend; a document under a revision withdraws versions or changes owners. */
+/**
+ * No attachment: deprecation and stars amend; a document under a revision withdraws versions or changes owners. A
+ * registry takes the versions that a document lists for all there are, and drops the others, so a document that lists
+ * versions, and any under a revision, needs the right to withdraw as well.
+ */
 function changeOf(document: PackageDocument, name: string, candidates: readonly Action[]): Inspection {
   const about = { package: name, version: undefined, digest: undefined }
   const differs = disagreement(document, name)
   if (differs !== undefined) return differs
-  if (candidates.includes('publish')) return known({ action: 'amend', ...about })
-  if (document.versions !== undefined) return known({ action: 'withdraw', ...about })
-  if (document.maintainers !== undefined) return known({ action: 'own', ...about })
+  const lists = document.versions !== undefined
+  if (candidates.includes('publish')) return known({ action: 'amend', ...about, ...(lists ? WITHDRAWS_TOO : {}) })
+  if (lists) return known({ action: 'withdraw', ...about })
+  if (document.maintainers !== undefined) return known({ action: 'own', ...about, ...WITHDRAWS_TOO })
   return unacceptable('the document has neither "versions" nor "maintainers"')
 }
 
+const WITHDRAWS_TOO: Pick<Asked, 'also'> = Object.freeze({ also: 'withdraw' })
+
 /** Subresource Integrity lists hashes separated by spaces; npm writes sha512. */
-function sha512Of(integrity: string | undefined): string | undefined {
-  return integrity?.split(/\s+/).find(hash => hash.startsWith('sha512-'))
+function sha512sOf(integrity = ''): string[] {
+  return integrity.split(/\s+/).filter(hash => hash.startsWith('sha512-'))
 }
 
 /** The audit record names the bytes that were published, not the bytes that were promised. */

@@ -1,9 +1,9 @@
 // The npm registry protocol: which request reads, publishes, amends, withdraws or concerns owners and logins, and
 // which package it is about. What a `PUT /{name}` does stands in its body; npm-document.ts reads that.
 
-import type { Method } from '../http/head.ts'
+import { type Fields, type Method, valuesOf } from '../http/head.ts'
 import type { Target } from '../http/target.ts'
-import { type Action, type Asked, ask, type Classified, type Dialect, type Rewrite } from './dialect.ts'
+import { type Action, type Asked, ask, type Classified, type Dialect, inspectNothing, type Rewrite } from './dialect.ts'
 import { createDocumentInspector } from './npm-document.ts'
 import { leadTarballs } from './npm-links.ts'
 import { compileRoutes, type RouteRow, type Template } from './routes.ts'
@@ -74,7 +74,7 @@ const matchRoute = compileRoutes<Meaning>([
   row(['DELETE'], 'withdraw', '/{name}/-/{file}/-rev/{revision}'),
 ])
 
-function classify(method: Method, target: Target): Classified {
+function classify(method: Method, target: Target, fields: Fields = []): Classified {
   const segments = joinScopes(target.segments)
   const match = segments === undefined ? undefined : matchRoute(method, segments)
   if (match === undefined) return UNKNOWN
@@ -84,8 +84,17 @@ function classify(method: Method, target: Target): Classified {
   if (meaning.kind === 'action') return { kind: 'asked', asked: askedOf(meaning, match.parameters) }
   const [first] = meaning.candidates
   if (name === undefined || first === undefined) return UNKNOWN
-  const inspector = () => createDocumentInspector(name, meaning.candidates)
+  const inspector = () =>
+    isPlainJson(fields)
+      ? createDocumentInspector(name, meaning.candidates)
+      : inspectNothing('its Content-Type is something else than application/json in UTF-8')
   return { kind: 'inspect', asked: ask(first, name), candidates: meaning.candidates, inspector }
+}
+
+/** A registry decodes a body by its charset: what is a string in UTF-8 may be another document in UTF-7 or UTF-16. */
+function isPlainJson(fields: Fields): boolean {
+  const types = valuesOf(fields, 'content-type')
+  return types.length === 1 && /^application\/json(?:; ?charset="?utf-8"?)?$/i.test(types[0] ?? '')
 }
 
 const UNKNOWN: Classified = Object.freeze({ kind: 'unknown' })

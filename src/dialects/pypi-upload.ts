@@ -2,7 +2,7 @@
 // Read as it streams past; the file is hashed, and has to be of the name and the version that the fields say.
 
 import { createHash } from 'node:crypto'
-import type { Asked, Inspection, Inspector } from './dialect.ts'
+import { type Asked, type Inspection, type Inspector, inspectNothing } from './dialect.ts'
 import { boundaryOf, createMultipartReader, type PartHead } from './multipart.ts'
 import { factsOfFile, isName, normaliseName, normaliseVersion } from './pypi-names.ts'
 
@@ -111,11 +111,6 @@ export function createUploadInspector(contentTypes: readonly string[]): Inspecto
       return verdict
     },
   }
-}
-
-function inspectNothing(problem: string): Inspector {
-  const verdict = unacceptable(problem)
-  return { push: () => verdict, end: () => verdict }
 }
 
 function unacceptable(problem: string): Inspection {

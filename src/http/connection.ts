@@ -76,10 +76,9 @@ export function serveConnection(
       case 'exchange':
         return current?.receive(chunk)
       case 'draining':
+      case 'over':
         drainLeft -= chunk.length
         if (drainLeft <= 0) socket.pause()
-        return
-      case 'over':
         return
     }
   }
@@ -94,7 +93,10 @@ export function serveConnection(
     let progress = true
     while (progress && pending !== undefined && isBetween() && !socket.writableNeedDrain) progress = begin(pending)
     advancing = false
-    if (isBetween() && socket.isPaused() && !socket.writableNeedDrain) socket.resume()
+    if (!isBetween()) return
+    // A client that does not read its answers is not read from either: what it sends would pile up here.
+    if (socket.writableNeedDrain) socket.pause()
+    else if (socket.isPaused()) socket.resume()
   }
 
   function isBetween(): boolean {
@@ -141,7 +143,7 @@ export function serveConnection(
    */
   function close(drained: boolean, drain: number): void {
     phase = drained ? 'over' : 'draining'
-    drainLeft = drain
+    drainLeft = Math.max(drain, drained ? LINGER : 0)
     limitTo(limits.drainTime)
     socket.end()
     if (drained || drain > 0) socket.resume()
@@ -186,6 +188,9 @@ export function serveConnection(
     destroy: () => socket.destroy(),
   }
 }
+
+/** What is read after the last answer, to see the client close, bytes: nobody has more to say than that. */
+const LINGER = 65_536
 
 /** Stands in for the head of a request that had none. */
 const UNREADABLE: RequestHead = Object.freeze({

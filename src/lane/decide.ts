@@ -59,7 +59,8 @@ export function decide({ peer, enrolment, route, ticket, now, leeway }: Question
 function withTicket(decision: Decision, ticket: Ticket, { registry, asked, inspect }: RegistryRoute): Decision {
   if (decision.kind !== 'forward' && decision.kind !== 'inspect') return decision
   const { mountedFrom } = asked
-  // No ticket is for two packages.
+  // No ticket is for two actions, or for two packages.
+  if (asked.also !== undefined) return refuse('ticket-differs', 'action', ticket.binding.action, `${asked.also} too`)
   if (mountedFrom !== undefined)
     return refuse('ticket-differs', 'package', asked.package ?? '', `content of ${mountedFrom} too`)
   const known = inspect === undefined ? asked : bestCase(ticket.binding, asked, inspect)
@@ -88,10 +89,17 @@ function decideChange(route: RegistryRoute, standing: Identity | Refused): Decis
   if (standing.kind === 'refused') return standing
   const { registry, asked, inspect } = route
   if (inspect !== undefined) return decideToInspect(route, inspect, standing)
-  const missing = missingRight(standing, registry.name, asked.action, asked.package) ?? unreadable(standing, asked)
+  const missing =
+    missingRight(standing, registry.name, asked.action, asked.package) ??
+    missingFurther(standing, registry.name, asked) ??
+    unreadable(standing, asked)
   if (missing !== undefined) return missing
   const sender = senderFor(standing, registry, asked.action)
   return sender.kind === 'refused' ? sender : forward(route, sender)
+}
+
+function missingFurther(identity: Identity, registry: string, asked: Asked): Refused | undefined {
+  return asked.also === undefined ? undefined : missingRight(identity, registry, asked.also, asked.package)
 }
 
 /**

@@ -100,6 +100,14 @@ export function isHopByHop(name: string): boolean {
   return HOP_BY_HOP.includes(name) || name === 'expect'
 }
 
+/**
+ * Whether a field belongs to the message and not to the connection: one that says how a body is to be read must not be
+ * removed after it was judged by it (RFC 9110 §7.6.1).
+ */
+export function isEndToEnd(name: string): boolean {
+  return isSetByGate(name) || name.startsWith('content-')
+}
+
 /** Whether a client's field stays behind. */
 export function isDroppedFromRequest(name: string): boolean {
   return DROPPED_FROM_REQUEST.has(name) || ALIAS.test(name) || CLAIM_PREFIXES.some(prefix => name.startsWith(prefix))

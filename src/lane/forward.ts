@@ -44,6 +44,10 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   const { exchange, decision, peeked, entry } = job
   const { registry, asked, sender } = decision
   const change = isChange(asked.action)
+  const bodyless = exchange.head.framing.kind === 'none'
+  // Where the head says all, a backend may act before it has seen the body: so all is checked and recorded before the
+  // head is sent. Only a body that decides something itself is worth waiting for.
+  const settled = bodyless || peeked === undefined
   const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
   let upstream: UpstreamExchange | undefined
   let over = false
@@ -72,16 +76,15 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   }
 
   async function start(): Promise<void> {
-    const bodyless = exchange.head.framing.kind === 'none'
     const authorization = await authorizationFor(decision, exchange.head.method)
     if (authorization.kind === 'denied') return stop(authorization.refused, authorization.cause)
     // While a token was fetched, the client may have gone: then there is no change to record.
     if (over) return
     const { credential } = authorization
     onRejected = authorization.onRejected
-    const certain = bodyless ? lastWord(decision, peeked) : asked
+    const certain = settled ? lastWord(decision, peeked) : asked
     if ('refusal' in certain) return stop(certain)
-    if (change && bodyless && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
+    if (change && settled && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
     if (over) return
     const head = asked.rewrite === undefined ? exchange.head : plainRequest(exchange.head, registry)
     upstream = registry.origin.send(
@@ -113,21 +116,25 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   }
 
   function pass(chunk: Buffer): void {
-    const next = change ? lastChunk : chunk
+    const next = settled ? chunk : lastChunk
     lastChunk = chunk
     if (next !== undefined && upstream?.write(next) === false) exchange.pause()
   }
 
-  /** Until here the upstream has seen an incomplete request, which changes nothing. */
   async function finishUpload(): Promise<void> {
     if (over || response !== undefined) return
+    if (!settled) await releaseUpload()
+    if (over || response !== undefined) return
+    uploaded = true
+    upstream?.end()
+  }
+
+  /** Until here the upstream has seen an incomplete document, in which it cannot know what to do. */
+  async function releaseUpload(): Promise<void> {
     const certain = lastWord(decision, peeked)
     if ('refusal' in certain) return stop(certain)
     if (change && !(await entry.begin(certain))) return stop(refuse('audit-unavailable'))
-    if (over || response !== undefined) return
-    uploaded = true
-    if (change && lastChunk !== undefined) upstream?.write(lastChunk)
-    upstream?.end()
+    if (lastChunk !== undefined && response === undefined) upstream?.write(lastChunk)
   }
 
   function onHead(head: ResponseHead): void {

@@ -8,7 +8,7 @@ import { isEncoded, type Method, type RequestHead } from '../http/head.ts'
 import type { Origin } from '../http/origin.ts'
 import { parseTarget, type Target } from '../http/target.ts'
 import type { Sender } from './decide.ts'
-import { isSetByGate } from './fields.ts'
+import { isEndToEnd } from './fields.ts'
 import { type Refused, refuse } from './refusals.ts'
 import { isDisplaced } from './rewrite.ts'
 
@@ -80,7 +80,7 @@ export function createRouter(registries: readonly Registry[]): Router {
     const sharing = byHost.get(`${hostname}:${port}`)
     if (sharing === undefined) return refuse('host-unknown')
     if (!isConsistent(hostname, servername, names.size)) return refuse('host-mismatch')
-    if (head.nominated.some(isSetByGate)) return refuse('request-malformed', 'Connection names an end-to-end field')
+    if (head.nominated.some(isEndToEnd)) return refuse('request-malformed', 'Connection names an end-to-end field')
     const parsed = parseTarget(head.target)
     if (parsed.kind === 'ambiguous') return refuse('path-ambiguous', parsed.problem)
     const { target } = parsed
