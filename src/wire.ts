@@ -15,6 +15,7 @@ import { type Client, type Gateway, handle, type Snapshot } from './lane/gateway
 import { type Listener, listen } from './lane/listener.ts'
 import { createPeerReader } from './lane/peer.ts'
 import { createRecorder } from './lane/record.ts'
+import { createBudget } from './lane/rewrite.ts'
 import { createRouter, type Registry } from './lane/route.ts'
 import { createTicketOffice } from './lane/tickets.ts'
 import { addressLines } from './lane/upstream-head.ts'
@@ -28,6 +29,9 @@ export interface RunningGate {
   /** Closes everything at once. */
   readonly kill: () => void
 }
+
+/** What documents that are being rewritten take at a time, bytes. */
+const REWRITING = 256 * 1024 * 1024
 
 /** Tickets that are kept at a time; each is some hundred bytes. */
 const TICKETS = 100_000
@@ -66,6 +70,7 @@ export async function startGate(config: Config, log: Log, wall: () => number = D
     newId: createIds(),
     recorder,
     tickets: createTicketOffice(TICKETS),
+    rewriting: createBudget(REWRITING),
     onMistake: (id, error) => log.write('error', 'mistake in the gate', { id, ...factsOf(error) }),
     onTrouble: (id, registry, refused, cause) =>
       log.write('warning', 'request spoilt by the upstream', { id, registry, refusal: refused.refusal, cause }),

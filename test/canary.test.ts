@@ -99,7 +99,7 @@ function get(path: string, ...lines: readonly string[]): string {
 }
 
 function put(path: string, body: string, length = body.length): string {
-  return `PUT ${path} HTTP/1.1\r\nHost: registry.test\r\nContent-Length: ${length}\r\n\r\n${body}`
+  return `PUT ${path} HTTP/1.1\r\nHost: registry.test\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`
 }
 
 function tag(name: string): string {

@@ -112,7 +112,9 @@ suite('R35 memory is bounded', { skip: skipped }, () => {
     const size = 512 * MIB
     const start = `{"name":"many","versions":{"1.0.0":{}},"_attachments":{"many-1.0.0.tgz":{"data":"`
     const started = performance.now()
-    socket.write(put(`Content-Length: ${start.length + size + '"}}}'.length}`) + start)
+    socket.write(
+      put(`Content-Type: application/json\r\nContent-Length: ${start.length + size + '"}}}'.length}`) + start,
+    )
     await pump(socket, size)
     socket.write('"}}}')
     assert.match(await readHead(socket), /^HTTP\/1\.1 200 /)

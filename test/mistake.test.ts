@@ -42,6 +42,7 @@ function brokenGateway(mistakes: unknown[]): Gateway {
     clock: () => 0,
     now: () => 0,
     newId: () => 'id-1',
+    rewriting: { take: () => false, give() {} },
     tickets: { issue: () => assert.fail(), find: () => undefined, use: () => false },
     recorder: { open: () => assert.fail(), unreadable: () => assert.fail() },
     onMistake: (_id, error) => void mistakes.push(error),

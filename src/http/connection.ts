@@ -53,6 +53,7 @@ export function serveConnection(
   let closing = false
   let advancing = false
   let drainLeft = 0
+  let unsent = 0
   // The first request is expected at once: waiting is for clients that have already asked something.
   const watch: Watch = { deadline: sweeper.now() + limits.head, expire }
   const wire: Wire = { socket, limits, limitTo, isClosing: () => closing, done }
@@ -64,7 +65,16 @@ export function serveConnection(
   function expire(): void {
     if (phase === 'head') return refuse('too-slow', 'the request head was not complete in time')
     if (phase === 'exchange' && current !== undefined) return current.expire()
+    if (isSending()) return limitTo(limits.idle)
     socket.destroy()
+  }
+
+  /** A client that reads its last answer slowly is not cut off, as long as it reads. */
+  function isSending(): boolean {
+    const left = socket.writableLength
+    const progressed = left > 0 && left !== unsent
+    unsent = left
+    return progressed
   }
 
   function onData(chunk: Buffer): void {

@@ -11,7 +11,7 @@ import type { Forward } from './decide.ts'
 import { type Peeked, refusalOfAbort } from './peek.ts'
 import type { Entry, Outcome } from './record.ts'
 import { type Refused, refuse } from './refusals.ts'
-import { linksOf, plainRequest, REWRITTEN_SIZE } from './rewrite.ts'
+import { type Budget, linksOf, plainRequest, REWRITTEN_SIZE } from './rewrite.ts'
 import type { Authorization, Registry } from './route.ts'
 import { endOf, ownCredential, poolOf, refusalOfChallenge, refusalOfEnd } from './sender.ts'
 import { clientResponse, upstreamHead } from './upstream-head.ts'
@@ -34,6 +34,8 @@ export interface ForwardJob {
   readonly clock: Clock
   /** ms by which an upload may outlast the certificate that it began with */
   readonly uploadGrace: number
+  /** what all documents that are being rewritten may take */
+  readonly rewriting: Budget
 }
 
 /** The answer to a change is held until it is recorded; one longer than this is let out as it comes. */
@@ -58,11 +60,15 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   let answerDone = false
   let heldAnswer: Buffer[] | undefined
   let heldSize = 0
+  let taken = 0
+  let pouring: Buffer[] | undefined
   let rewrite: Rewrite | undefined
   let onRejected = (): void => {}
 
   function settle(outcome: Outcome): void {
     over = true
+    job.rewriting.give(taken)
+    taken = 0
     resolve(outcome)
   }
 
@@ -158,10 +164,12 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   }
 
   function onData(chunk: Buffer): void {
+    if (pouring !== undefined) return void pouring.push(chunk)
     if (heldAnswer === undefined) {
       if (!exchange.write(chunk)) upstream?.pause()
       return
     }
+    if (over || (rewrite !== undefined && !reserve(chunk.length))) return
     heldAnswer.push(chunk)
     heldSize += chunk.length
     if (rewrite !== undefined && heldSize > REWRITTEN_SIZE)
@@ -169,10 +177,18 @@ export function forward(job: ForwardJob): Promise<Outcome> {
     if (rewrite === undefined && heldSize > HELD_ANSWER) release()
   }
 
+  /** A document is held whole until its reader has it, and readers may be many and slow (R35). */
+  function reserve(bytes: number): boolean {
+    const granted = job.rewriting.take(bytes)
+    if (granted) taken += bytes
+    else stop(refuse('upstream-busy'), 'too many documents are being rewritten')
+    return granted
+  }
+
   function onEnd(): void {
     answerDone = true
-    if (heldAnswer === undefined) finish()
-    else release()
+    if (heldAnswer !== undefined) release()
+    else if (pouring === undefined) finish()
   }
 
   function release(): void {
@@ -191,7 +207,17 @@ export function forward(job: ForwardJob): Promise<Outcome> {
       return stop(refuse('upstream-malformed'), 'its document cannot be read, so no link in it can be led here')
     heldAnswer = undefined
     letOut(rewrite === undefined ? response : withLength(response, chunks))
-    for (const chunk of chunks) exchange.write(chunk)
+    pouring = chunks.flatMap(slicesOf)
+    pour()
+  }
+
+  /** Sends what was held, no faster than it is read. */
+  function pour(): void {
+    if (over || pouring === undefined) return
+    for (let next = pouring.shift(); next !== undefined; next = pouring.shift()) {
+      if (!exchange.write(next)) return
+    }
+    pouring = undefined
     if (answerDone) finish()
     else upstream?.resume()
   }
@@ -207,7 +233,7 @@ export function forward(job: ForwardJob): Promise<Outcome> {
   }
 
   exchange.onAbort(cause => stop(refusalOfAbort(cause)))
-  exchange.onWritable(() => upstream?.resume())
+  exchange.onWritable(() => (pouring === undefined ? upstream?.resume() : pour()))
   const aborted = exchange.aborted()
   if (aborted === undefined) start().catch(reject)
   else stop(refusalOfAbort(aborted))
@@ -227,6 +253,14 @@ function rewritten(rewrite: Rewrite, registry: Registry, chunks: readonly Buffer
   const context = { readsNeedCertificate: registry.reads === 'certificate' }
   const text = rewrite(Buffer.concat(chunks).toString('utf8'), linksOf(registry), context)
   return text === undefined ? undefined : [Buffer.from(text)]
+}
+
+const SLICE = 65_536
+
+function slicesOf(chunk: Buffer): Buffer[] {
+  const slices: Buffer[] = []
+  for (let at = 0; at < chunk.length; at += SLICE) slices.push(chunk.subarray(at, at + SLICE))
+  return slices
 }
 
 function withLength(response: Response, chunks: readonly Buffer[]): Response {

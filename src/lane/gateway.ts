@@ -13,6 +13,7 @@ import { type Peeked, peek } from './peek.ts'
 import type { Peer } from './peer.ts'
 import { type Entry, type Outcome, outcomeOf, type Recorder } from './record.ts'
 import { type Refused, refuse } from './refusals.ts'
+import type { Budget } from './rewrite.ts'
 import type { Registry, Route, Router } from './route.ts'
 import type { TicketOffice } from './tickets.ts'
 
@@ -45,6 +46,8 @@ export interface Gateway {
   readonly newId: () => string
   readonly recorder: Recorder
   readonly tickets: TicketOffice
+  /** for documents that are being rewritten */
+  readonly rewriting: Budget
   /** for the operator: a request that ended in a mistake of ours */
   readonly onMistake: (id: string, error: unknown) => void
   /** for the operator: a request that the upstream spoilt, or whose credential it rejected */
@@ -149,7 +152,7 @@ function carryOut(
   switch (decision.kind) {
     case 'forward': {
       const { address } = client
-      const { clock } = gateway
+      const { clock, rewriting } = gateway
       const { uploadGrace } = limits
       return forward({
         exchange,
@@ -162,6 +165,7 @@ function carryOut(
         drain,
         clock,
         uploadGrace,
+        rewriting,
       })
     }
     case 'desk': {

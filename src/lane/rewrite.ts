@@ -9,6 +9,28 @@ import type { Registry } from './route.ts'
 /** A document that is larger than this is not one that a registry of the ecosystem serves. */
 export const REWRITTEN_SIZE = 32 * 1024 * 1024
 
+/** How much of memory several may share. */
+export interface Budget {
+  /** @returns false when there is not as much left */
+  readonly take: (bytes: number) => boolean
+  readonly give: (bytes: number) => void
+}
+
+/** @param size bytes */
+export function createBudget(size: number): Budget {
+  let left = size
+  return {
+    take(bytes) {
+      if (bytes > left) return false
+      left -= bytes
+      return true
+    },
+    give(bytes) {
+      left += bytes
+    },
+  }
+}
+
 /** What tells where a backend thinks it is, and where it is. */
 export type Places = Pick<Registry, 'publicUrl' | 'upstream' | 'upstreamOrigins' | 'basePath'>
 
