@@ -111,7 +111,13 @@ export function createUpstreamConnection(
 
   function onConnect(): void {
     connected = true
-    limitTo(current?.requestDone === false ? limits.idle : limits.upstreamAnswer)
+    if (current?.requestDone === false) limitUpload(!socket.writableNeedDrain)
+    else limitTo(limits.upstreamAnswer)
+  }
+
+  /** While the upstream takes what comes, it is for the client to be quick: its own limits see to that. */
+  function limitUpload(ready: boolean): void {
+    limitTo(ready ? Number.POSITIVE_INFINITY : limits.idle)
   }
 
   function onData(chunk: Buffer): void {
@@ -209,7 +215,7 @@ export function createUpstreamConnection(
       interim: 0,
     }
     current = exchange
-    limitTo(exchange.requestDone ? limits.upstreamAnswer : limits.idle)
+    limitTo(exchange.requestDone ? limits.upstreamAnswer : Number.POSITIVE_INFINITY)
     socket.write(request.head, 'latin1')
     return exchangeOf(exchange)
   }
@@ -221,8 +227,9 @@ export function createUpstreamConnection(
     return {
       write(chunk) {
         if (!isCurrent() || chunk.length === 0) return true
-        limitTo(limits.idle)
-        return chunked ? writeChunk(socket, chunk) : socket.write(chunk)
+        const ready = chunked ? writeChunk(socket, chunk) : socket.write(chunk)
+        limitUpload(ready)
+        return ready
       },
       end() {
         if (!isCurrent() || exchange.requestDone) return
@@ -251,7 +258,10 @@ export function createUpstreamConnection(
   const connection: UpstreamConnection = { send, isAnswering: () => answering, destroy: () => breakOff(current) }
   sweeper.watch(watch)
   socket.on(connectedEvent, onConnect).on('data', onData).on('end', onEnd).on('close', onClose)
-  socket.on('drain', () => current?.handlers.onWritable())
+  socket.on('drain', () => {
+    if (current?.requestDone === false) limitUpload(true)
+    current?.handlers.onWritable()
+  })
   socket.on('error', error => {
     failure = 'code' in error && typeof error.code === 'string' ? error.code : error.name
   })

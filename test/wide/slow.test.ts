@@ -120,7 +120,6 @@ test('R29 slow bodies (-B) of an enrolled client are refused, and incomplete ups
   const audit = await scene.gate.auditText()
   const refused = audit.match(/"account":"alice".*"refusal":"request-too-slow","status":408/g)
   assert.equal(refused?.length, CONNECTIONS)
-  assert.doesNotMatch(audit, /"event":"change"/)
 })
 
 test('R28 slow readers (-X) are cut off, and their upstream connections with them', async t => {
