@@ -1,5 +1,5 @@
-// Carries a judged request to its registry and the answer back. Streams both ways with back-pressure; of a change,
-// the last bytes wait until all is checked and recorded, and so does the answer.
+// Carries a judged request to its registry and the answer back. Streams both ways with back-pressure; of a change, the
+// head waits until it is recorded, or where the body decides the last bytes, and the answer until it is recorded.
 
 import { type Asked, isChange, type Rewrite } from '../dialects/dialect.ts'
 import type { Exchange, Response } from '../http/exchange.ts'
